@@ -1,0 +1,137 @@
+//! Searches and row fetches as bytes.
+
+use std::sync::Arc;
+
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::physical_plan::PhysicalPlanDecodeContext;
+use volley_storage::ids::FieldId;
+
+use super::messages::{FetchRows, Tie, VectorTopK};
+use super::{Converter, encode_expr, malformed, scan_of, segments};
+use crate::error::Error;
+use crate::fetch_rows::FetchRowsExec;
+use crate::segment_set::SegmentSet;
+use crate::vector_topk::{ExactReason, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
+
+pub(super) fn encode_topk(node: &VectorTopKExec, converter: Converter<'_>) -> Result<VectorTopK> {
+    let topk = node.topk();
+    let (vector, vector_expr) = match &topk.query {
+        Query::Constant(vector) => (vector.to_vec(), None),
+        Query::Expression(expr) => (Vec::new(), Some(encode_expr(expr, converter)?)),
+    };
+    let ties = topk.ties.iter().map(|tie| self::tie(tie.column.0, tie.options));
+    let filter = topk.filter.as_ref();
+    Ok(VectorTopK {
+        column: topk.column.0,
+        metric: topk.metric.to_string(),
+        k: topk.k as u64,
+        vector,
+        vector_expr,
+        ties: ties.collect(),
+        filter: filter.map(|filter| encode_expr(&filter.predicate, converter)).transpose()?,
+        filter_columns: filter.map_or_else(Vec::new, |filter| filter.columns.iter().map(|id| id.0).collect()),
+        asked_exact: topk.reason == ExactReason::Asked,
+    })
+}
+
+pub(super) fn decode_topk(
+    message: &VectorTopK,
+    input: Arc<dyn ExecutionPlan>,
+    task: &TaskContext,
+    converter: Converter<'_>,
+) -> Result<VectorTopKExec> {
+    let context = PhysicalPlanDecodeContext::new(task, converter.codec);
+    let query = match &message.vector_expr {
+        Some(expr) => Query::Expression(converter.proto.proto_to_physical_expr(expr, &Schema::empty(), &context)?),
+        None => Query::Constant(message.vector.as_slice().into()),
+    };
+    let columns = field_ids(&message.filter_columns);
+    let filter = match &message.filter {
+        None => None,
+        Some(filter) => {
+            let schema = columns_of(set_below(&input)?, &columns)?;
+            let predicate = converter.proto.proto_to_physical_expr(filter, &schema, &context)?;
+            Some(SearchFilter { predicate, columns })
+        }
+    };
+    let topk = TopK {
+        column: FieldId(message.column),
+        metric: message.metric.parse().map_err(|_| malformed(format!("no metric {:?}", message.metric)))?,
+        query,
+        k: usize::try_from(message.k).map_err(|_| malformed("k is too large"))?,
+        ties: message
+            .ties
+            .iter()
+            .map(|tie| TieBreaker { column: FieldId(tie.column), options: options(tie) })
+            .collect(),
+        filter,
+        reason: if message.asked_exact { ExactReason::Asked } else { ExactReason::NoIndex },
+    };
+    VectorTopKExec::try_new(topk, input)
+}
+
+pub(super) fn encode_fetch(node: &FetchRowsExec, _converter: Converter<'_>) -> Result<FetchRows> {
+    let order = node.order().iter().map(|key| match key.expr.downcast_ref::<Column>() {
+        Some(column) => Ok(tie(i32::try_from(column.index()).unwrap_or(i32::MAX), key.options)),
+        None => Err(Error::Internal { detail: format!("a search cannot be ordered by {}", key.expr) }),
+    });
+    Ok(FetchRows {
+        segments: Some(segments::encode(node.segments(), |_| true)?),
+        columns: node.columns().iter().map(|id| id.0).collect(),
+        k: node.k() as u64,
+        order: order.collect::<Result<_, _>>()?,
+    })
+}
+
+pub(super) fn decode_fetch(
+    message: &FetchRows,
+    input: Arc<dyn ExecutionPlan>,
+    task: &TaskContext,
+    _converter: Converter<'_>,
+) -> Result<FetchRowsExec> {
+    let segments = message.segments.as_ref().ok_or_else(|| malformed("a row fetch has no segments"))?;
+    let segments = segments::decode(segments, task)?;
+    let searched = input.schema();
+    let order = message.order.iter().map(|key| {
+        let index = usize::try_from(key.column).unwrap_or(usize::MAX);
+        let field = searched.fields().get(index).ok_or_else(|| malformed(format!("a search has no column {index}")))?;
+        let column = Arc::new(Column::new(field.name(), index)) as Arc<dyn PhysicalExpr>;
+        Ok(PhysicalSortExpr::new(column, options(key)))
+    });
+    let order = LexOrdering::new(order.collect::<Result<Vec<_>, Error>>()?).ok_or_else(|| malformed("no order"))?;
+    let k = usize::try_from(message.k).map_err(|_| malformed("k is too large"))?;
+    FetchRowsExec::try_new(input, order, segments, field_ids(&message.columns), k)
+}
+
+fn tie(column: i32, options: SortOptions) -> Tie {
+    Tie { column, descending: options.descending, nulls_first: options.nulls_first }
+}
+
+fn options(tie: &Tie) -> SortOptions {
+    SortOptions { descending: tie.descending, nulls_first: tie.nulls_first }
+}
+
+fn field_ids(ids: &[i32]) -> Vec<FieldId> {
+    ids.iter().copied().map(FieldId).collect()
+}
+
+/// The segments that the scan at the bottom of a chain of nodes names.
+fn set_below(plan: &Arc<dyn ExecutionPlan>) -> Result<&SegmentSet> {
+    match (scan_of(plan), plan.children().as_slice()) {
+        (Some((_, source)), _) => Ok(source.segments()),
+        (None, [child]) => set_below(child),
+        _ => Err(malformed("a search has no scan of segments below it").into()),
+    }
+}
+
+/// The schema that a filter over these columns sees.
+fn columns_of(set: &SegmentSet, columns: &[FieldId]) -> Result<Schema> {
+    let indexes = columns.iter().map(|&column| set.column_index(column)).collect::<Result<Vec<_>, _>>()?;
+    Ok(set.schema().arrow.project(&indexes)?)
+}

@@ -1,0 +1,27 @@
+//! Plan nodes over segments: the vector type and its functions, the segment scan, shard search, and their codec.
+//!
+//! Everything that a worker needs to decode and run a plan is here and not in the planner.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`types`] | `vector(n)`: its Arrow form, its text form, how other values become vectors |
+//! | [`functions`] | SQL functions, aggregates, operators and cast rewrites |
+//! | [`segment_set`] | the segments of one table version, as scans and searches see them |
+//! | [`segment_source`] | scanning them: a `FileSource` inside DataFusion's stock scan |
+//! | [`search`] | searching shards for the nearest vectors |
+//! | [`vector_topk`] | the operator that searches |
+//! | [`fetch_rows`] | the operator that reads the winners' columns |
+//! | [`codec`] | plan nodes as bytes |
+//! | [`error`] | this crate's error enum and its way through DataFusion |
+
+pub mod codec;
+pub mod error;
+pub mod fetch_rows;
+pub mod functions;
+pub mod search;
+pub mod segment_set;
+pub mod segment_source;
+pub mod types;
+pub mod vector_topk;
+
+pub use error::{Error, Result};

@@ -1,0 +1,38 @@
+//! Searching segments for the nearest rows.
+//!
+//! [`ShardSearcher`] is the boundary behind which location hides: [`LocalSearcher`] searches segments in this process;
+//! a remote one asks the executors that own them. Both answer the same [`SearchRequest`] with the same rows.
+//!
+//! ```text
+//! SearchRequest ─▶ per segment: rows allowed = not deleted ∧ filter          (allowed)
+//!                               vectors     = sidecar, or the column itself  (vectors)
+//!                               chunks of rows on CPU threads, floor shared  (chunks)
+//!                ─▶ merge by (distance, row id), NULL distances last         (merge)
+//!                ─▶ the columns asked for                                    (local)
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `request` | [`SearchRequest`], [`SearchResponse`] and the trait |
+//! | `local` | [`LocalSearcher`] |
+//! | `allowed` | which rows of a segment may be found |
+//! | `vectors` | where a segment's vectors are |
+//! | `chunks` | exact search of one segment, in parallel |
+//! | `row_ids` | the row ids of a segment's rows |
+//! | `merge` | the segments' hits to the answer |
+//! | `stop` | cancellation, deadlines and the shared floor |
+
+mod allowed;
+mod chunks;
+mod local;
+mod merge;
+mod request;
+mod row_ids;
+mod stop;
+#[cfg(test)]
+pub(crate) mod tests;
+mod vectors;
+
+pub use local::LocalSearcher;
+pub use request::{QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, Searcher, ShardSearcher};
+pub use volley_index::Metric;

@@ -1,0 +1,144 @@
+//! What is asked of a searcher and what it answers.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::PhysicalExpr;
+use volley_index::Metric;
+use volley_storage::ids::FieldId;
+
+use crate::error::Error;
+use crate::search::LocalSearcher;
+use crate::segment_set::SegmentSet;
+
+/// The k nearest rows to each of Q vectors, among some segments of one table version. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// The pinned table version.
+    pub segments: Arc<SegmentSet>,
+    /// Which segments of the set to search.
+    pub ordinals: Vec<u32>,
+    /// The vector column.
+    pub column: FieldId,
+    /// The distance.
+    pub metric: Metric,
+    /// Q × `dim` values, row after row; finite.
+    pub queries: Arc<[f32]>,
+    /// Dimension of the column and of each query.
+    pub dim: usize,
+    /// Rows wanted per query.
+    pub k: usize,
+    /// Whether every row that is as far away as the k-th is wanted too, for the caller's own tie-breakers.
+    pub ties: bool,
+    /// What found rows satisfy; its column `i` is `filter_columns[i]`. Deterministic.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The columns of the filter.
+    pub filter_columns: Vec<FieldId>,
+    /// The least recall wanted of an approximate search; `None`: exact.
+    pub recall_target: Option<f32>,
+    /// How many distances an approximate search may compute before it goes exact.
+    pub distance_budget: Option<u64>,
+    /// Per query, a distance beyond which the caller has k rows already: nothing farther is wanted.
+    pub floor: Option<Arc<[f32]>>,
+    /// Columns wanted with the hits.
+    pub projection: Vec<FieldId>,
+    /// When the answer is of no use any more.
+    pub deadline: Option<Instant>,
+}
+
+impl SearchRequest {
+    /// How many queries there are.
+    pub fn query_count(&self) -> usize {
+        self.queries.len().checked_div(self.dim).unwrap_or(0)
+    }
+
+    /// Checks what the types leave open.
+    pub fn check(&self) -> Result<()> {
+        let bad = |detail: String| Err(Error::Internal { detail: format!("search request: {detail}") }.into());
+        if self.dim == 0 || !self.queries.len().is_multiple_of(self.dim) {
+            return bad(format!("{} values are no vectors of dimension {}", self.queries.len(), self.dim));
+        }
+        if self.floor.as_ref().is_some_and(|floor| floor.len() != self.query_count()) {
+            return bad("one floor per query is needed".into());
+        }
+        Ok(())
+    }
+
+    /// The floor of a query; infinity without one.
+    pub fn floor_of(&self, query: usize) -> f32 {
+        let floor = self.floor.as_ref().and_then(|floor| floor.get(query)).copied();
+        floor.filter(|distance| !distance.is_nan()).unwrap_or(f32::INFINITY)
+    }
+}
+
+/// A found row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SearchHit {
+    /// The distance; `None` where it is not defined (a NULL vector, the cosine of a zero vector).
+    pub distance: Option<f32>,
+    /// Where the row is, within the request's [`SegmentSet`]: see [`crate::segment_set::row_address`].
+    pub address: u64,
+    /// The row's stable id.
+    pub row_id: u64,
+}
+
+/// The rows found for one query.
+#[derive(Debug, Clone)]
+pub struct QueryHits {
+    /// The rows, by ascending distance, those without a distance last, equal ones by row id. They are the k first of that
+    /// order, with `ties` also all that are as far away as the k-th.
+    pub hits: Vec<SearchHit>,
+    /// The columns of [`SearchRequest::projection`], one row per hit.
+    pub columns: RecordBatch,
+}
+
+/// What a search did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SearchMetrics {
+    /// Segments searched.
+    pub segments: u64,
+    /// Distances computed.
+    pub distances: u64,
+    /// Rows that the filter or a deletion took out before any distance was computed.
+    pub rows_filtered: u64,
+    /// Bytes of vectors in the segments that were read.
+    pub bytes: u64,
+}
+
+/// The answer.
+#[derive(Debug, Clone)]
+pub struct SearchResponse {
+    /// One per query, in order.
+    pub queries: Vec<QueryHits>,
+    /// What it took.
+    pub metrics: SearchMetrics,
+}
+
+/// Searches segments, wherever they are.
+///
+/// Dropping the future stops the work within 100 ms.
+#[async_trait]
+pub trait ShardSearcher: Send + Sync + Debug {
+    /// Answers a request.
+    async fn search(&self, request: SearchRequest, task: &Arc<TaskContext>) -> Result<SearchResponse>;
+}
+
+/// The searcher of a session, as a session extension (`SessionConfig::with_extension`). Without one, plan nodes search in
+/// their own process.
+#[derive(Debug, Clone)]
+pub struct Searcher(pub Arc<dyn ShardSearcher>);
+
+impl Searcher {
+    /// The searcher that a task should use.
+    pub fn of(task: &TaskContext) -> Arc<dyn ShardSearcher> {
+        match task.session_config().get_extension::<Searcher>() {
+            Some(searcher) => Arc::clone(&searcher.0),
+            None => Arc::new(LocalSearcher::shared()),
+        }
+    }
+}

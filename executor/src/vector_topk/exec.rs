@@ -1,0 +1,271 @@
+//! [`VectorTopKExec`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
+    apply_expression_roots,
+};
+use futures::stream;
+use volley_storage::schema::vector_dimension;
+
+use super::order::{output_batch, output_order, output_schema};
+use super::query::resolve;
+use super::{Query, TopK};
+use crate::error::Error;
+use crate::search::{SearchMetrics, SearchRequest, Searcher};
+use crate::segment_set::SegmentSet;
+use crate::segment_source::{SegmentSource, parts_of};
+
+/// The k rows of each partition's segments that are nearest to a vector.
+///
+/// ```text
+/// input:  DataSourceExec over segments. Its file groups say which segments each partition has; it is never executed
+/// output: the tie-breakers, _rowaddr, _rowid, __distance: at most k rows a partition, ordered by distance with NULL
+///         last, then by the tie-breakers, then by row id
+/// ```
+///
+/// It knows of its partitions only what the scan below says, so whoever slices that scan's file groups (a router, a
+/// distributed scheduler) slices the search. The rows' other columns are read later, by [`crate::fetch_rows`], once
+/// the merge above has decided which k rows of all partitions win.
+#[derive(Debug, Clone)]
+pub struct VectorTopKExec {
+    topk: TopK,
+    input: Arc<dyn ExecutionPlan>,
+    segments: Arc<SegmentSet>,
+    dimension: usize,
+    order: LexOrdering,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl VectorTopKExec {
+    /// A search of the segments that `input`, a scan of segments, names.
+    pub fn try_new(topk: TopK, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let segments = match scan_of(&input) {
+            Some((_, source)) => Arc::clone(source.segments()),
+            None => return internal_err!("a vector search needs a scan of segments below it, not {}", input.name()),
+        };
+        let column = segments.schema().arrow.field(segments.column_index(topk.column)?);
+        let Some(dimension) = vector_dimension(column.data_type()) else {
+            return internal_err!("column {} is no vector", column.name());
+        };
+        let schema = output_schema(&segments, &topk.ties)?;
+        let order = output_order(&schema, &topk.ties)?;
+        // A scan of no segments may have no partition, but every plan has to put out something.
+        let partitions = input.output_partitioning().partition_count().max(1);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new_with_orderings(schema, [order.clone()]),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { topk, input, segments, dimension, order, properties: Arc::new(properties), metrics })
+    }
+
+    /// What is searched for.
+    pub fn topk(&self) -> &TopK {
+        &self.topk
+    }
+
+    /// The scan that names the segments.
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// The table version that is searched; row addresses in the output are valid within it.
+    pub fn segments(&self) -> &Arc<SegmentSet> {
+        &self.segments
+    }
+
+    /// The order of each partition's output.
+    pub fn order(&self) -> &LexOrdering {
+        &self.order
+    }
+
+    /// The segments that one partition searches.
+    fn ordinals(&self, partition: usize) -> Result<Vec<u32>> {
+        let parts = match scan_of(&self.input) {
+            Some((config, _)) if config.file_groups.is_empty() => return Ok(Vec::new()),
+            Some((config, _)) => parts_of(config, partition),
+            None => None,
+        };
+        let Some(parts) = parts else {
+            return internal_err!("the scan below a vector search has no partition {partition}");
+        };
+        // A scan may cut a segment into parts; whoever has its first row searches all of it.
+        let whole = parts?.into_iter().filter(|part| part.rows.as_ref().is_none_or(|rows| rows.start == 0));
+        Ok(whole.map(|part| part.ordinal).collect())
+    }
+
+    /// The request for these segments. Evaluates the query vector, so it is not for planning.
+    fn request(&self, ordinals: Vec<u32>) -> Result<SearchRequest> {
+        let topk = &self.topk;
+        let (metric, query) = resolve(&topk.query, topk.metric, self.dimension)?;
+        Ok(SearchRequest {
+            segments: Arc::clone(&self.segments),
+            ordinals,
+            column: topk.column,
+            metric,
+            queries: query,
+            dim: self.dimension,
+            k: topk.k,
+            ties: !topk.ties.is_empty(),
+            filter: topk.filter.as_ref().map(|filter| Arc::clone(&filter.predicate)),
+            filter_columns: topk.filter.as_ref().map(|filter| filter.columns.clone()).unwrap_or_default(),
+            recall_target: None,
+            distance_budget: None,
+            floor: None,
+            projection: topk.ties.iter().map(|tie| tie.column).collect(),
+            deadline: None,
+        })
+    }
+
+    /// Searches these segments.
+    async fn search(self, ordinals: Vec<u32>, counters: Counters, task: Arc<TaskContext>) -> Result<RecordBatch> {
+        let request = self.request(ordinals)?;
+        let response = Searcher::of(&task).search(request, &task).await?;
+        counters.add(&response.metrics);
+        let Some(found) = response.queries.first() else {
+            return Err(Error::Internal { detail: "a searcher answered no query".into() }.into());
+        };
+        output_batch(&self.schema(), &self.topk.ties, self.topk.k, &found.hits, &found.columns)
+    }
+}
+
+/// The scan of segments at the bottom of a chain of nodes with one child each.
+fn scan_of(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &SegmentSource)> {
+    let mut plan = plan;
+    loop {
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+            return scan.downcast_to_file_source::<SegmentSource>();
+        }
+        plan = match plan.children().as_slice() {
+            [child] => *child,
+            _ => return None,
+        };
+    }
+}
+
+/// The metrics of one partition.
+struct Counters {
+    segments: Count,
+    distances: Count,
+    rows_filtered: Count,
+    bytes: Count,
+}
+
+impl Counters {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
+        Self {
+            segments: counter("segments"),
+            distances: counter("distances"),
+            rows_filtered: counter("rows_filtered"),
+            bytes: counter("bytes"),
+        }
+    }
+
+    fn add(&self, done: &SearchMetrics) {
+        self.segments.add(done.segments as usize);
+        self.distances.add(done.distances as usize);
+        self.rows_filtered.add(done.rows_filtered as usize);
+        self.bytes.add(done.bytes as usize);
+    }
+}
+
+impl DisplayAs for VectorTopKExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let schema = &self.segments.schema();
+        let name = |id| schema.index_of(id).map_or_else(|| id.to_string(), |i| schema.arrow.field(i).name().clone());
+        let topk = &self.topk;
+        let column = name(topk.column);
+        if format == DisplayFormatType::TreeRender {
+            writeln!(f, "k={}\nmetric={}\ncolumn={column}", topk.k, topk.metric)?;
+            return writeln!(f, "strategy=exact ({})", topk.reason);
+        }
+        write!(f, "VectorTopKExec: k={}, metric={}, column={column}", topk.k, topk.metric)?;
+        write!(f, ", dimension={}", self.dimension)?;
+        if let Query::Expression(query) = &topk.query {
+            write!(f, ", query={query}")?;
+        }
+        if !topk.ties.is_empty() {
+            let ties = topk.ties.iter().map(|tie| format!("{} {}", name(tie.column), tie.options));
+            write!(f, ", ties=[{}]", ties.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(filter) = &topk.filter {
+            write!(f, ", filter={}", filter.predicate)?;
+        }
+        write!(f, ", strategy=exact ({})", topk.reason)
+    }
+}
+
+impl ExecutionPlan for VectorTopKExec {
+    fn name(&self) -> &str {
+        "VectorTopKExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    /// Segments are dealt out when the scan is planned; a repartition below would only be in the way.
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        let query = match &self.topk.query {
+            Query::Constant(_) => None,
+            Query::Expression(query) => Some(query),
+        };
+        apply_expression_roots(self.topk.filter.iter().map(|filter| &filter.predicate).chain(query), f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::try_new(self.topk.clone(), input)?)),
+            _ => internal_err!("VectorTopKExec has one child"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let ordinals = self.ordinals(partition)?;
+        let counters = Counters::new(&self.metrics, partition);
+        let searched = self.clone().search(ordinals, counters, context);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(searched))))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing but a list of dependencies: one set of third-party features for every build selection.

@@ -1,0 +1,33 @@
+//! What can be wrong with a caller's input. There is nothing else that can fail in this crate.
+
+/// An input this crate cannot work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that is no metric.
+    #[error("unknown metric \"{name}\": the metrics are l2, cosine, ip and l1")]
+    UnknownMetric {
+        /// The name as it was given.
+        name: String,
+    },
+    /// Rows without a single component have no distances.
+    #[error("a matrix needs at least one dimension")]
+    ZeroDimension,
+    /// The values do not divide into whole rows.
+    #[error("{values} values are not a whole number of rows of {dim} dimensions")]
+    PartialRow {
+        /// How many values were given.
+        values: usize,
+        /// How many values make a row.
+        dim: usize,
+    },
+    /// Rows are numbered with 32 bits.
+    #[error("{rows} rows are too many for one matrix: at most 4294967295")]
+    TooManyRows {
+        /// How many rows were given.
+        rows: usize,
+    },
+}
+
+/// A result with this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,92 @@
+//! Sixteen lanes in one AVX-512 register.
+
+use std::arch::x86_64::*;
+
+use super::{
+    avx2::add_fours,
+    driver::{self, Pick},
+    f32::F32Query,
+    lanes::Lanes,
+    sums::Sums,
+};
+use crate::{Matrix, Residence};
+
+/// Lanes 0–15.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512);
+
+/// The driver, compiled for AVX-512F.
+#[target_feature(enable = "avx512f,avx2,fma")]
+pub(super) fn run<S: Sums, P: Pick>(
+    query: &F32Query<'_>,
+    rows: Matrix<'_>,
+    pick: P,
+    residence: Residence,
+    out: &mut [f32],
+) {
+    // SAFETY: this function enables the features that `Avx512` needs.
+    unsafe { driver::run::<Avx512, S, P>(query, rows, pick, residence, out) }
+}
+
+/// Lanes `i` and `i+8`, then `i` and `i+4` added: four lanes are left.
+#[inline(always)]
+unsafe fn add_halves(lanes: __m512) -> __m128 {
+    // SAFETY: the caller promises AVX-512F.
+    unsafe {
+        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(lanes)));
+        let eight = _mm256_add_ps(_mm512_castps512_ps256(lanes), high);
+        _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight))
+    }
+}
+
+// SAFETY of all of the following: the trait's caller promises AVX-512F, and readable values where there are pointers.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Lanes for Avx512 {
+    const WIDE_GROUPS: bool = true;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        unsafe { Self(_mm512_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(_mm512_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        unsafe { Self(_mm512_maskz_loadu_ps((1 << count) - 1, from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        unsafe { Self(_mm512_abs_ps(self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn totals<const R: usize>(lanes: [Self; R]) -> [f32; R] {
+        unsafe {
+            let mut fours = [_mm_setzero_ps(); R];
+            for r in 0..R {
+                fours[r] = add_halves(lanes[r].0);
+            }
+            add_fours(fours)
+        }
+    }
+}

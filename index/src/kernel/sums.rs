@@ -1,0 +1,206 @@
+//! The metrics: what is summed over the components of a pair, and what distance the sums mean.
+//!
+//! `finish` is a function of the two vectors alone, so the decision to compute a pair again in f64 is the same on every
+//! path. Sums are trusted from [`SMALLEST_TRUSTED`] on up to the largest finite f32.
+
+use super::{f32::F32Query, lanes::Lanes, wide};
+
+/// Sums of squares below 2⁻⁹⁶ are computed again in f64: their terms may have lost digits among the subnormals, or been
+/// lost altogether. A term loses at most 2⁻¹⁵⁰, so at 32,768 dimensions a trusted sum is right to 2⁻³⁹ of itself in this
+/// respect, far below what f32 can show.
+const SMALLEST_TRUSTED: f32 = f32::MIN_POSITIVE * (1u32 << 30) as f32;
+
+/// One metric over lanes of any kind.
+///
+/// # Safety
+/// As for [`Lanes`]: only to be used inside a function that enables the target features of `L`.
+pub(super) trait Sums {
+    /// The running sums of one row.
+    type Running<L: Lanes>: Copy;
+
+    /// Whether [`Sums::Running`] is more than one accumulator, so that fewer rows fit the registers.
+    const TWO_ACCUMULATORS: bool = false;
+
+    /// Sums of nothing.
+    unsafe fn zero<L: Lanes>() -> Self::Running<L>;
+
+    /// The sums with sixteen more components of the query and the row.
+    unsafe fn step<L: Lanes>(running: Self::Running<L>, query: L, row: L) -> Self::Running<L>;
+
+    /// Distances from complete sums.
+    unsafe fn finish<L: Lanes, const R: usize>(
+        running: [Self::Running<L>; R],
+        query: &F32Query<'_>,
+        rows: [&[f32]; R],
+    ) -> [f32; R];
+}
+
+/// `sqrt(Σ (a−b)²)`
+pub(super) struct L2;
+
+impl Sums for L2 {
+    type Running<L: Lanes> = L;
+
+    #[inline(always)]
+    unsafe fn zero<L: Lanes>() -> L {
+        // SAFETY: as the trait says.
+        unsafe { L::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
+        // SAFETY: as the trait says.
+        unsafe {
+            let difference = query.sub(row);
+            running.add_product(difference, difference)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+        // SAFETY: as the trait says.
+        let sums = unsafe { L::totals(running) };
+        let mut distances = [0.0; R];
+        for r in 0..R {
+            distances[r] = sums[r].sqrt();
+        }
+        if !all(sums, is_trusted) {
+            for r in 0..R {
+                if !is_trusted(sums[r]) {
+                    distances[r] = wide::l2(query.values, rows[r]);
+                }
+            }
+        }
+        distances
+    }
+}
+
+/// `−Σab`
+pub(super) struct InnerProduct;
+
+impl Sums for InnerProduct {
+    type Running<L: Lanes> = L;
+
+    #[inline(always)]
+    unsafe fn zero<L: Lanes>() -> L {
+        // SAFETY: as the trait says.
+        unsafe { L::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
+        // SAFETY: as the trait says.
+        unsafe { running.add_product(query, row) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+        // SAFETY: as the trait says.
+        let sums = unsafe { L::totals(running) };
+        let mut distances = [0.0; R];
+        for r in 0..R {
+            // A small product is no sign of lost digits: products cancel. Subtracted from +0 it never becomes −0.
+            distances[r] = if sums[r].is_finite() { 0.0 - sums[r] } else { wide::inner_product(query.values, rows[r]) };
+        }
+        distances
+    }
+}
+
+/// `Σ |a−b|`
+pub(super) struct L1;
+
+impl Sums for L1 {
+    type Running<L: Lanes> = L;
+
+    #[inline(always)]
+    unsafe fn zero<L: Lanes>() -> L {
+        // SAFETY: as the trait says.
+        unsafe { L::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
+        // SAFETY: as the trait says.
+        unsafe { running.add(query.sub(row).abs()) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+        // SAFETY: as the trait says.
+        let sums = unsafe { L::totals(running) };
+        let mut distances = [0.0; R];
+        for r in 0..R {
+            distances[r] = if sums[r].is_finite() { sums[r] } else { wide::l1(query.values, rows[r]) };
+        }
+        distances
+    }
+}
+
+/// `1 − Σab / (|a||b|)`: the inner product and the row's squared length in one pass; the query's is known.
+pub(super) struct Cosine;
+
+impl Sums for Cosine {
+    type Running<L: Lanes> = (L, L);
+
+    const TWO_ACCUMULATORS: bool = true;
+
+    #[inline(always)]
+    unsafe fn zero<L: Lanes>() -> (L, L) {
+        // SAFETY: as the trait says.
+        unsafe { (L::zero(), L::zero()) }
+    }
+
+    #[inline(always)]
+    unsafe fn step<L: Lanes>((product, square): (L, L), query: L, row: L) -> (L, L) {
+        // SAFETY: as the trait says.
+        unsafe { (product.add_product(query, row), square.add_product(row, row)) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<L: Lanes, const R: usize>(
+        running: [(L, L); R],
+        query: &F32Query<'_>,
+        rows: [&[f32]; R],
+    ) -> [f32; R] {
+        // SAFETY: as the trait says.
+        let (products, squares) = unsafe {
+            let (mut products, mut squares) = ([L::zero(); R], [L::zero(); R]);
+            for r in 0..R {
+                (products[r], squares[r]) = running[r];
+            }
+            (L::totals(products), L::totals(squares))
+        };
+        let mut distances = [0.0; R];
+        for r in 0..R {
+            // The product of two squares needs the range of f64. Of equal vectors all three sums are equal, so that their
+            // distance is exactly zero.
+            let squares = f64::from(query.norm_squared) * f64::from(squares[r]);
+            distances[r] = (1.0 - f64::from(products[r]) / squares.sqrt()).clamp(0.0, 2.0) as f32;
+        }
+        if !(is_trusted(query.norm_squared) && all(squares, is_trusted) && all(products, f32::is_finite)) {
+            for r in 0..R {
+                let trusted = is_trusted(query.norm_squared) && is_trusted(squares[r]) && products[r].is_finite();
+                if !trusted {
+                    distances[r] = wide::cosine(query.values, rows[r]);
+                }
+            }
+        }
+        distances
+    }
+}
+
+/// Whether every sum passes, without branches: the usual case stays a straight line of vector instructions.
+#[inline(always)]
+fn all<const R: usize>(sums: [f32; R], passes: impl Fn(f32) -> bool) -> bool {
+    let mut all = true;
+    for sum in &sums {
+        all &= passes(*sum);
+    }
+    all
+}
+
+/// Whether a sum of squares neither overflowed nor may have lost digits. False for NaN.
+#[inline(always)]
+fn is_trusted(sum: f32) -> bool {
+    (SMALLEST_TRUSTED..f32::INFINITY).contains(&sum)
+}

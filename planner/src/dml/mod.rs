@@ -1,0 +1,18 @@
+//! Statements that change rows, planned so that executing the plan yields what the commit needs.
+//!
+//! | statement | the plan's rows |
+//! |---|---|
+//! | INSERT, COPY FROM, CREATE TABLE AS | the new rows, in the table's schema |
+//! | DELETE | the addresses of the rows to delete (`_rowaddr`) |
+
+mod assign;
+mod copy;
+mod delete;
+mod insert;
+mod parquet_footer;
+
+pub use assign::{AssignmentMode, assign_columns};
+pub use copy::{first_file, plan_copy_from};
+pub use delete::plan_delete;
+pub use insert::plan_insert;
+pub(crate) use parquet_footer::check_footers;

@@ -1,0 +1,61 @@
+//! The one function that builds a session state: functions, operators, rules in their order, query planner.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::optimizer::Optimizer;
+use datafusion::prelude::SessionConfig;
+use volley_executor::functions;
+use volley_executor::search::{LocalSearcher, Searcher};
+use volley_executor::segment_set::StorageHandle;
+use volley_storage::store::TableStore;
+
+use crate::catalog::{CATALOG, DEFAULT_SCHEMA};
+use crate::decimal_literals::DecimalLiterals;
+use crate::vector_topk::{VectorTopKRule, VolleyQueryPlanner};
+
+/// The configuration every session starts from.
+pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(target_partitions)
+        .with_extension(Arc::new(StorageHandle(store)))
+        .with_extension(Arc::new(Searcher(Arc::new(LocalSearcher::new(target_partitions)))));
+    let options = config.options_mut();
+    // Row filters inside the Parquet reader pay off for selective predicates and lose for others; the FilterExec above
+    // is needed either way, because a scan's rows may come from a commit instead of a file.
+    options.execution.parquet.pushdown_filters = false;
+    config
+}
+
+/// A session state without a catalog, from which every query's own state is cloned.
+///
+/// `runtime` brings memory, spill directories and object stores; `config` comes from [`session_config`], with the
+/// session's settings applied. Without `vector_topk` every top-k is a scan and a sort: the oracle of the rule's tests.
+pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>, vector_topk: bool) -> Result<SessionState> {
+    let mut rules = Optimizer::new().rules;
+    if vector_topk {
+        // Last: it wants constants folded, filters pushed to the scan and LIMIT merged into the Sort.
+        rules.push(Arc::new(VectorTopKRule::new()));
+    }
+    let mut planners = functions::expr_planners();
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_optimizer_rules(rules)
+        .with_query_planner(Arc::new(VolleyQueryPlanner::new()));
+    // Ours come first: the first planner that knows an operator wins.
+    planners.extend(builder.expr_planners().take().unwrap_or_default());
+    let mut state = builder.with_expr_planners(planners).build();
+    functions::register(&mut state)?;
+    state.register_function_rewrite(Arc::new(DecimalLiterals))?;
+    // Segment scans use it inside; rows that came with a commit have no file to count in.
+    state.deregister_udf("file_row_index")?;
+    Ok(state)
+}

@@ -1,0 +1,133 @@
+//! The node to physical operators:
+//!
+//! ```text
+//! FetchRowsExec                    the winners' columns, by address
+//!   SortPreservingMergeExec        the k best of all partitions
+//!     VectorTopKExec               the k best of the partition's segments
+//!       DataSourceExec             the segments: never scanned, only named
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::compute::SortOptions;
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, Result, internal_err};
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use volley_executor::fetch_rows::FetchRowsExec;
+use volley_executor::vector_topk::{Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
+use volley_storage::ids::FieldId;
+use volley_storage::schema::field_id;
+
+use super::node::{QueryVector, VectorTopK};
+
+/// DataFusion's planner of physical plans, which also knows Volley's nodes.
+#[derive(Debug, Default)]
+pub struct VolleyQueryPlanner {}
+
+impl VolleyQueryPlanner {
+    /// The planner.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for VolleyQueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        logical_plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> = vec![Arc::new(VectorTopKPlanner {})];
+        DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(logical_plan, session).await
+    }
+}
+
+/// Lowers [`VectorTopK`] nodes.
+#[derive(Debug, Default)]
+pub struct VectorTopKPlanner {}
+
+#[async_trait]
+impl ExtensionPlanner for VectorTopKPlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(node) = node.as_any().downcast_ref::<VectorTopK>() else { return Ok(None) };
+        let [scan] = physical_inputs else { return internal_err!("VectorTopK has one input") };
+        let LogicalPlan::TableScan(table) = &node.input else {
+            return internal_err!("VectorTopK stands over a scan, not over {}", node.input.display());
+        };
+        let filter = match &node.search.filter {
+            Some(filter) => Some(search_filter(filter, table, planner, session, context)?),
+            None => None,
+        };
+        let search = &node.search;
+        let query = match &search.query {
+            QueryVector::Constant(vector) => Query::Constant(Arc::clone(&vector.0)),
+            QueryVector::Subquery(subquery) => {
+                Query::Expression(planner.create_physical_expr(subquery, &DFSchema::empty(), session, context)?)
+            }
+        };
+        let ties = search.ties.iter().map(|tie| TieBreaker {
+            column: tie.column.field,
+            options: SortOptions { descending: !tie.asc, nulls_first: tie.nulls_first },
+        });
+        let topk = TopK {
+            column: search.column.field,
+            metric: search.metric,
+            query,
+            k: search.k,
+            ties: ties.collect(),
+            filter,
+            reason: search.reason,
+        };
+        let columns = node.input.schema().fields().iter().map(|field| match field_id(field) {
+            Some(id) => Ok(id),
+            None => internal_err!("column {} of a Volley table has no id", field.name()),
+        });
+        let columns = columns.collect::<Result<Vec<FieldId>>>()?;
+        let searched = VectorTopKExec::try_new(topk, Arc::clone(scan))?;
+        let set = Arc::clone(searched.segments());
+        let order = searched.order().clone();
+        let merged = SortPreservingMergeExec::new(order.clone(), Arc::new(searched)).with_fetch(Some(search.k));
+        Ok(Some(Arc::new(FetchRowsExec::try_new(Arc::new(merged), order, set, columns, search.k)?)))
+    }
+}
+
+/// The filter over just the columns it uses, which is what a segment is asked for.
+fn search_filter(
+    filter: &Expr,
+    table: &TableScan,
+    planner: &dyn PhysicalPlanner,
+    session: &dyn Session,
+    context: &PhysicalPlanningContext,
+) -> Result<SearchFilter> {
+    let schema = table.source.schema();
+    let used: BTreeSet<usize> = filter.column_refs().iter().filter_map(|c| schema.index_of(&c.name).ok()).collect();
+    let mut fields = Vec::with_capacity(used.len());
+    let mut columns = Vec::with_capacity(used.len());
+    for index in used {
+        let field = &schema.fields()[index];
+        let Some(id) = field_id(field) else {
+            return internal_err!("column {} of a Volley table has no id", field.name());
+        };
+        fields.push((Some(table.table_name.clone()), Arc::clone(field)));
+        columns.push(id);
+    }
+    let schema = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
+    let predicate = planner.create_physical_expr(filter, &schema, session, context)?;
+    Ok(SearchFilter { predicate, columns })
+}

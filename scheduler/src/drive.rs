@@ -1,0 +1,189 @@
+//! Drives work on the CPU runtime with cancellation and a deadline.
+//!
+//! A query's stream is pulled by a task on the CPU runtime and handed over through a short channel, so that a slow
+//! client holds back the scan and a client that goes away stops it. Whoever waits for the query hears of a
+//! cancellation at once, even while the work is busy; the work stops at its next yield.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::{Error, Result};
+
+/// Batches that wait for the client, at most.
+const CHANNEL_BATCHES: usize = 2;
+
+/// When a query has to stop before it is done. Clones belong to the same query.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    cancel: CancellationToken,
+    deadline: Option<Instant>,
+    phase: Arc<AtomicU8>,
+    stopped: CancellationToken,
+}
+
+/// The query may still be stopped.
+const RUNNING: u8 = 0;
+/// Its commit has begun: it is told what became of it, however long that takes.
+const COMMITTING: u8 = 1;
+/// It was stopped and will not commit.
+const STOPPED: u8 = 2;
+
+impl Limits {
+    pub(crate) fn new(cancel: CancellationToken, deadline: Option<Instant>) -> Self {
+        // Cancelled with the query, and also when its deadline passes or its client goes away.
+        let stopped = cancel.child_token();
+        Self { cancel, deadline, phase: Arc::new(AtomicU8::new(RUNNING)), stopped }
+    }
+
+    /// Cancelled as soon as the query is stopped, for whichever reason: for work that cannot yield.
+    pub(crate) fn stopped(&self) -> &CancellationToken {
+        &self.stopped
+    }
+
+    /// Marks that the query's commit begins; from now on no limit stops it. Fails when it was stopped before.
+    pub(crate) fn begin_commit(&self) -> Result<()> {
+        match self.enter(COMMITTING) {
+            true => Ok(()),
+            false => Err(Error::Cancelled),
+        }
+    }
+
+    /// Marks that the commit failed and left nothing behind: limits stop the query again.
+    pub(crate) fn commit_failed(&self) {
+        // Fails only where no commit had begun, and then there is nothing to mark.
+        let _ = self.phase.compare_exchange(COMMITTING, RUNNING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Leaves the running phase for another; `false` when that other one was chosen before.
+    fn enter(&self, phase: u8) -> bool {
+        match self.phase.compare_exchange(RUNNING, phase, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(current) => current == phase,
+        }
+    }
+
+    /// Resolves when the query has to stop, to the reason.
+    async fn reached(&self) -> Error {
+        let deadline = async {
+            match self.deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Error::Cancelled,
+            () = deadline => Error::DeadlineExceeded,
+        }
+    }
+
+    /// Runs a piece of work on `runtime` until it is done or a limit is reached; then it is dropped at its next yield.
+    pub(crate) async fn run<T, F>(&self, runtime: &Handle, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let mut task = AbortOnDrop(runtime.spawn(work));
+        tokio::select! {
+            biased;
+            reason = self.reached() => if self.enter(STOPPED) {
+                self.stopped.cancel();
+                return Err(reason);
+            },
+            done = &mut task.0 => return done.unwrap_or_else(|fault| Err(fault_error(fault))),
+        }
+        (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault)))
+    }
+
+    /// Pulls `stream` on `runtime`; the returned stream ends with an error when a limit is reached.
+    pub(crate) fn stream(self, runtime: &Handle, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        let schema = stream.schema();
+        let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+        let task = runtime.spawn(pull(stream, sender));
+        hand_over(schema, receiver, self, AbortOnDrop(task))
+    }
+}
+
+/// Aborts its task when dropped.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn fault_error(fault: tokio::task::JoinError) -> Error {
+    match fault.is_cancelled() {
+        true => Error::Cancelled,
+        false => Error::Internal { detail: "a query task panicked; please report the statement".to_owned() },
+    }
+}
+
+async fn pull(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<DfResult<RecordBatch>>) {
+    loop {
+        let item = tokio::select! {
+            () = sender.closed() => return,
+            item = stream.next() => item,
+        };
+        let Some(item) = item else { return };
+        let failed = item.is_err();
+        if sender.send(item).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+struct HandOver {
+    receiver: mpsc::Receiver<DfResult<RecordBatch>>,
+    limits: Limits,
+    task: Option<AbortOnDrop<()>>,
+    /// A client that goes away drops the stream and with it this.
+    _stopped: DropGuard,
+}
+
+fn hand_over(
+    schema: SchemaRef,
+    receiver: mpsc::Receiver<DfResult<RecordBatch>>,
+    limits: Limits,
+    task: AbortOnDrop<()>,
+) -> SendableRecordBatchStream {
+    let stopped = limits.stopped.clone().drop_guard();
+    let state = HandOver { receiver, limits, task: Some(task), _stopped: stopped };
+    let stream = futures::stream::unfold(state, |mut state| async move {
+        // Without a task the stream has ended.
+        state.task.as_ref()?;
+        let reason = tokio::select! {
+            biased;
+            reason = state.limits.reached() => Some(reason),
+            item = state.receiver.recv() => match item {
+                Some(item) => return Some((item, state)),
+                None => None,
+            },
+        };
+        let mut task = state.task.take()?;
+        let error = match reason {
+            Some(reason) => {
+                state.limits.stopped.cancel();
+                reason
+            }
+            // The channel closes when the task is done, also when it panicked: never a partial answer.
+            None => fault_error((&mut task.0).await.err()?),
+        };
+        Some((Err(DataFusionError::from(error)), state))
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+}

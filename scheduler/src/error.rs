@@ -1,0 +1,113 @@
+//! Errors of running statements.
+
+use datafusion::common::DataFusionError;
+use volley_storage::ErrorKind;
+
+/// A result whose error is this crate's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a client sees when a statement fails: one sentence ([`std::fmt::Display`]) and one [`ErrorKind`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The statement is wrong, or its execution failed with an error the planner can put into words.
+    #[error(transparent)]
+    Planner(#[from] volley_planner::error::Error),
+    /// Bytes at rest are missing, wrong or not writable.
+    #[error(transparent)]
+    Storage(#[from] volley_storage::Error),
+    /// The caller cancelled the query.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// The query ran longer than it may.
+    #[error("the query passed its deadline; raise volley.statement_timeout or ask for less")]
+    DeadlineExceeded,
+    /// The engine cannot start.
+    #[error("cannot start the engine: {detail}")]
+    Start {
+        /// Why.
+        detail: String,
+    },
+    /// A prepared statement's name is unknown.
+    #[error("prepared statement \"{name}\" does not exist; PREPARE it first")]
+    UndefinedPrepared {
+        /// The name.
+        name: String,
+    },
+    /// A prepared statement's name is taken.
+    #[error("prepared statement \"{name}\" exists already; DEALLOCATE it first")]
+    DuplicatePrepared {
+        /// The name.
+        name: String,
+    },
+    /// A statement was given the wrong number of parameters.
+    #[error("the statement takes {expected} parameters but {given} were given")]
+    ParameterCount {
+        /// Parameters the statement has.
+        expected: usize,
+        /// Parameters that came with it.
+        given: usize,
+    },
+    /// More than one statement where one is wanted.
+    #[error("one statement at a time: the text holds {count}")]
+    StatementCount {
+        /// Statements in the text.
+        count: usize,
+    },
+    /// A path that the statement may not touch.
+    #[error("{path} lies inside the data directory; choose a place outside it")]
+    InsideDataDirectory {
+        /// The path.
+        path: String,
+    },
+    /// A fault of Volley itself.
+    #[error("internal error: {detail}")]
+    Internal {
+        /// What happened.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// The kind this error belongs to: SQLSTATE, gRPC code and whether a retry can help.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Planner(source) => source.kind(),
+            Error::Storage(source) => source.kind(),
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::DeadlineExceeded => ErrorKind::DeadlineExceeded,
+            Error::Start { .. } => ErrorKind::Io,
+            Error::UndefinedPrepared { .. } => ErrorKind::UndefinedObject,
+            Error::DuplicatePrepared { .. } => ErrorKind::DuplicateObject,
+            Error::ParameterCount { .. } => ErrorKind::InvalidStatement,
+            Error::StatementCount { .. } => ErrorKind::Syntax,
+            Error::InsideDataDirectory { .. } => ErrorKind::PermissionDenied,
+            Error::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        // Our own errors travel through DataFusion's streams as external ones.
+        match error {
+            DataFusionError::External(source) => match source.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(source) => volley_planner::error::Error::from(DataFusionError::External(source)).into(),
+            },
+            other => volley_planner::error::Error::from(other).into(),
+        }
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+impl From<volley_executor::error::Error> for Error {
+    fn from(error: volley_executor::error::Error) -> Self {
+        Error::from(DataFusionError::from(error))
+    }
+}

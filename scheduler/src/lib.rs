@@ -1,0 +1,30 @@
+//! Where queries run.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`engine`] | [`Engine`]: opens a data directory and executes statements; what every door and shell talks to |
+//! | [`request`] | what goes in and what comes out: [`QueryRequest`], [`QueryResult`] |
+//! | [`session`] | [`Session`]: settings and prepared statements of one client |
+//! | [`error`] | [`Error`]: one sentence, one kind |
+//! | [`memory`] | the memory ledger |
+//! | [`runtimes`] | the CPU and the I/O runtime |
+//!
+//! One file per family of statements stands in `statements/`; `drive` runs a physical plan with cancellation, which
+//! `interrupt` makes joins notice.
+
+pub mod engine;
+pub mod error;
+pub mod memory;
+pub mod request;
+pub mod runtimes;
+pub mod session;
+
+mod drive;
+mod interrupt;
+mod statements;
+
+pub use engine::{DataLocation, Engine, EngineConfig};
+pub use error::{Error, Result};
+pub use request::{CancellationToken, Parameters, QueryId, QueryRequest, QueryResult, ResultKind};
+pub use session::Session;
+pub use volley_planner::sql::split_statements;

@@ -1,0 +1,171 @@
+//! What goes into the engine and what comes out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+pub use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use crate::session::Session;
+
+/// The identity of one query, for logs, errors and cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub Ulid);
+
+impl QueryId {
+    /// A new identity.
+    pub fn generate() -> Self {
+        // The clock part only orders ids for people; nothing depends on it being right.
+        let now = std::time::SystemTime::now();
+        QueryId(Ulid::from_datetime(now))
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Values for `$1`, `$2` … (or `?`, in the order of appearance).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Parameters {
+    /// The statement has none.
+    #[default]
+    None,
+    /// The value of `$i` stands at `i - 1`. Vectors come as `FixedSizeList<Float32>`, `List` of numbers, or text.
+    Positional(Vec<ScalarValue>),
+}
+
+impl Parameters {
+    /// The values.
+    pub fn values(&self) -> &[ScalarValue] {
+        match self {
+            Parameters::None => &[],
+            Parameters::Positional(values) => values,
+        }
+    }
+}
+
+/// One statement to execute.
+#[derive(Debug, Clone)]
+pub struct QueryRequest {
+    /// The statement's text.
+    pub sql: String,
+    /// Values of its parameters.
+    pub parameters: Parameters,
+    /// The client's session.
+    pub session: Arc<Session>,
+    /// The query's identity.
+    pub query_id: QueryId,
+    /// When the query has to be done; `volley.statement_timeout` may bring it nearer.
+    pub deadline: Option<Instant>,
+    /// Cancels the query: work stops within 100 ms. Dropping the result's stream cancels too.
+    pub cancel: CancellationToken,
+}
+
+impl QueryRequest {
+    /// A statement without parameters and deadline.
+    pub fn new(sql: impl Into<String>, session: &Arc<Session>) -> Self {
+        Self {
+            sql: sql.into(),
+            parameters: Parameters::None,
+            session: Arc::clone(session),
+            query_id: QueryId::generate(),
+            deadline: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// The same with values for its parameters.
+    pub fn with_parameters(mut self, values: Vec<ScalarValue>) -> Self {
+        self.parameters = Parameters::Positional(values);
+        self
+    }
+}
+
+/// What sort of answer a statement gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultKind {
+    /// Rows (SELECT, EXPLAIN, SHOW …).
+    Rows,
+    /// A number of rows changed; the stream holds one row with the column `count`.
+    Affected(u64),
+    /// Nothing to return (DDL, SET …); the stream is empty.
+    Done,
+}
+
+/// The answer to one statement.
+pub struct QueryResult {
+    /// Schema of the stream.
+    pub schema: SchemaRef,
+    /// The rows. Errors convert into [`crate::Error`] by `From`.
+    pub stream: SendableRecordBatchStream,
+    /// What sort of answer it is.
+    pub kind: ResultKind,
+    /// PostgreSQL's command tag: `SELECT`, `INSERT 0 3`, `CREATE TABLE` …
+    pub tag: String,
+    /// What the user should know although nothing failed, a sentence each.
+    pub notices: Vec<String>,
+}
+
+impl fmt::Debug for QueryResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryResult")
+            .field("schema", &self.schema)
+            .field("kind", &self.kind)
+            .field("tag", &self.tag)
+            .field("notices", &self.notices)
+            .finish_non_exhaustive()
+    }
+}
+
+impl QueryResult {
+    /// Rows that stream.
+    pub(crate) fn rows(tag: &str, stream: SendableRecordBatchStream) -> Self {
+        Self { schema: stream.schema(), stream, kind: ResultKind::Rows, tag: tag.to_owned(), notices: Vec::new() }
+    }
+
+    /// Rows that are there.
+    pub(crate) fn batch(tag: &str, batch: RecordBatch) -> Self {
+        Self::rows(tag, stream_of(batch.schema(), vec![batch]))
+    }
+
+    /// A count of changed rows.
+    pub(crate) fn affected(tag: String, count: u64) -> Self {
+        let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
+        let column = Arc::new(UInt64Array::from(vec![count]));
+        let batches = RecordBatch::try_new(Arc::clone(&schema), vec![column]).into_iter().collect();
+        let stream = stream_of(Arc::clone(&schema), batches);
+        Self { schema, stream, kind: ResultKind::Affected(count), tag, notices: Vec::new() }
+    }
+
+    /// Nothing.
+    pub(crate) fn done(tag: &str) -> Self {
+        let schema = Arc::new(Schema::empty());
+        let stream = stream_of(Arc::clone(&schema), Vec::new());
+        Self { schema, stream, kind: ResultKind::Done, tag: tag.to_owned(), notices: Vec::new() }
+    }
+
+    /// The same with a notice.
+    pub(crate) fn with_notice(mut self, notice: impl Into<String>) -> Self {
+        self.notices.push(notice.into());
+        self
+    }
+
+    /// Collects every row.
+    pub async fn collect(self) -> crate::Result<Vec<RecordBatch>> {
+        Ok(datafusion::physical_plan::common::collect(self.stream).await?)
+    }
+}
+
+fn stream_of(schema: SchemaRef, batches: Vec<RecordBatch>) -> SendableRecordBatchStream {
+    let stream = futures::stream::iter(batches.into_iter().map(Ok));
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+}

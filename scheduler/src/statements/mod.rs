@@ -1,0 +1,129 @@
+//! Statements, one file per family. [`Running`] is one statement on its way through the engine.
+
+mod copy_to;
+mod ddl;
+mod delete;
+mod explain;
+mod paths;
+mod prepared;
+mod query;
+mod settings;
+mod show;
+mod tables;
+mod vacuum;
+mod write;
+
+use std::sync::Arc;
+
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::execution::SessionState;
+use datafusion::sql::parser::Statement as AstStatement;
+use datafusion::sql::sqlparser::ast;
+use volley_planner::catalog::{CATALOG, QueryCatalog};
+use volley_planner::error::{Error as PlannerError, ObjectKind};
+use volley_planner::sql::{self, Statement};
+
+use crate::drive::Limits;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::request::{QueryRequest, QueryResult};
+use crate::session::Current;
+
+use ddl::Qualified;
+pub(crate) use prepared::Prepared;
+
+/// One statement on its way through the engine.
+#[derive(Clone)]
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+    limits: Limits,
+    request: QueryRequest,
+    current: Current,
+}
+
+impl Running {
+    pub(crate) fn new(shared: Arc<Shared>, limits: Limits, request: QueryRequest, current: Current) -> Self {
+        Self { shared, limits, request, current }
+    }
+
+    /// Parses the text and executes the one statement in it.
+    pub(crate) async fn execute(self) -> Result<QueryResult> {
+        let count = sql::split_statements(&self.request.sql).len();
+        if count > 1 {
+            return Err(Error::StatementCount { count });
+        }
+        let statement = sql::parse_statement(&self.request.sql)?;
+        self.statement(statement).await
+    }
+
+    /// Executes a statement.
+    async fn statement(&self, statement: Statement) -> Result<QueryResult> {
+        let tag = statement.tag();
+        match statement {
+            Statement::Query(query) => self.query(tag, plain(ast::Statement::Query(query))).await,
+            Statement::DataFusion(statement) => self.query(tag, plain(*statement)).await,
+            Statement::Explain(explain) => self.explain(explain).await,
+            Statement::CreateTable(create) => self.run_create_table(create).await,
+            Statement::DropTable(drop) => self.run_drop(drop, "table", tag).await,
+            Statement::CreateSchema { name, if_not_exists } => self.create_schema(&name, if_not_exists).await,
+            Statement::DropSchema { names, if_exists, cascade } => {
+                let missing = self.drop_schemas(&names, if_exists, cascade).await?;
+                let notices = missing.into_iter().map(|name| format!("schema \"{name}\" does not exist, skipping"));
+                let mut result = QueryResult::done(tag);
+                result.notices.extend(notices);
+                Ok(result)
+            }
+            Statement::CreateView(create) => self.run_create_view(create).await,
+            Statement::DropView(drop) => self.run_drop(drop, "view", tag).await,
+            Statement::CreateExternalTable(create) => self.run_create_external(*create).await,
+            Statement::Insert(insert) => self.run_insert(insert).await,
+            Statement::Delete(delete) => self.run_delete(delete).await,
+            Statement::CopyFrom(copy) => self.run_copy_from(copy).await,
+            Statement::CopyTo(copy) => self.run_copy_to(copy).await,
+            Statement::Set { name, value } => self.set(&name, &value),
+            Statement::Reset { name } => self.reset(name.as_deref()),
+            Statement::Show(show) => self.show(show).await,
+            Statement::Prepare(prepare) => self.prepare(prepare).await,
+            Statement::Execute { name, parameters } => Box::pin(self.execute_prepared(&name, parameters)).await,
+            Statement::Deallocate { name } => {
+                self.request.session.deallocate(name.as_deref())?;
+                Ok(QueryResult::done(tag))
+            }
+            Statement::Vacuum { table } => self.vacuum(table).await,
+            Statement::Analyze { table } => self.analyze(table).await,
+            Statement::Nothing { tag, notice } => {
+                let mut result = QueryResult::done(tag);
+                result.notices.extend(notice);
+                Ok(result)
+            }
+        }
+    }
+
+    /// The names this statement sees, read now.
+    async fn catalog(&self) -> Result<Arc<QueryCatalog>> {
+        let names = self.shared.database.catalog().snapshot().await?;
+        let store = Arc::clone(&self.shared.store);
+        let settings = Arc::clone(&self.current.settings);
+        Ok(QueryCatalog::new(names, store, self.current.template.clone(), settings))
+    }
+
+    /// A name with its schema; names of other catalogs do not exist.
+    fn qualify(&self, name: &TableReference) -> Result<Qualified> {
+        if let Some(catalog) = name.catalog().filter(|catalog| *catalog != CATALOG) {
+            let shown = format!("{catalog}.{}", name.schema().unwrap_or_default());
+            return Err(PlannerError::undefined(ObjectKind::Schema, &shown, [CATALOG]).into());
+        }
+        let schema = name.schema().map_or_else(|| self.current.settings.search_path().to_owned(), str::to_owned);
+        Ok(Qualified { schema, name: name.table().to_owned() })
+    }
+
+    /// A planning error with what the catalog knows about it.
+    fn explain_error(&self, _state: &SessionState, error: DataFusionError) -> Error {
+        Error::from(error)
+    }
+}
+
+/// A statement as DataFusion's planner takes it.
+fn plain(statement: ast::Statement) -> AstStatement {
+    AstStatement::Statement(Box::new(statement))
+}

@@ -1,0 +1,72 @@
+//! Statements that return rows: SELECT, VALUES, EXPLAIN, SHOW.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, FieldRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as AstStatement;
+use volley_planner::resolve::plan_statement;
+
+use super::Running;
+use crate::error::{Error, Result};
+use crate::interrupt::interruptible;
+use crate::request::QueryResult;
+
+impl Running {
+    /// Plans and runs a statement whose rows go to the client.
+    pub(super) async fn query(&self, tag: &str, statement: AstStatement) -> Result<QueryResult> {
+        let state = self.catalog().await?.state();
+        let plan = plan_statement(&state, statement, &self.parameter_fields(), &[])
+            .await
+            .map_err(|error| self.explain_error(&state, error))?;
+        let plan = self.bind(plan)?;
+        let stream = self.start(&state, &plan).await?;
+        Ok(QueryResult::rows(tag, stream))
+    }
+
+    /// Types of the values that came with the statement.
+    pub(super) fn parameter_fields(&self) -> Vec<Option<FieldRef>> {
+        let field = |value: &ScalarValue| Some(Arc::new(Field::new("", value.data_type(), true)));
+        self.request.parameters.values().iter().map(field).collect()
+    }
+
+    /// Puts the values that came with the statement into its plan.
+    pub(super) fn bind(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let given = self.request.parameters.values();
+        let expected = highest_placeholder(&plan)?;
+        if expected != given.len() {
+            return Err(Error::ParameterCount { expected, given: given.len() });
+        }
+        match expected {
+            0 => Ok(plan),
+            _ => Ok(plan.with_param_values(ParamValues::from(given.to_vec()))?),
+        }
+    }
+
+    /// Optimises, lowers and starts a plan; the stream is pulled on the CPU runtime within the query's limits.
+    pub(super) async fn start(&self, state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let stream = self.start_unlimited(state, plan).await?;
+        Ok(self.limits.clone().stream(&self.shared.runtimes.cpu(), stream))
+    }
+
+    /// The same for a statement that reads the stream itself, inside its own limits.
+    pub(super) async fn start_unlimited(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+    ) -> Result<SendableRecordBatchStream> {
+        let physical = state.create_physical_plan(plan).await.map_err(|error| self.explain_error(state, error))?;
+        let physical = interruptible(physical, self.limits.stopped())?;
+        Ok(execute_stream(physical, state.task_ctx())?)
+    }
+}
+
+/// The number of the highest `$n` in a plan.
+pub(super) fn highest_placeholder(plan: &LogicalPlan) -> Result<usize> {
+    let names = plan.get_parameter_names()?;
+    let numbers = names.iter().filter_map(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+    Ok(numbers.max().unwrap_or(0))
+}

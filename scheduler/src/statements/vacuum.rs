@@ -1,0 +1,54 @@
+//! VACUUM and ANALYZE.
+
+use datafusion::common::TableReference;
+use volley_planner::error::Error as PlannerError;
+use volley_storage::catalog::CatalogEntry;
+use volley_storage::gc::RETENTION;
+
+use super::Running;
+use super::ddl::Qualified;
+use crate::error::Result;
+use crate::request::QueryResult;
+
+impl Running {
+    /// VACUUM: folds inline rows and small segments together, then removes files that no kept version needs.
+    pub(super) async fn vacuum(&self, table: Option<TableReference>) -> Result<QueryResult> {
+        let database = &self.shared.database;
+        let catalog = self.catalog().await?;
+        let mut tables = Vec::new();
+        match table {
+            Some(name) => {
+                let Qualified { schema, name } = self.qualify(&name)?;
+                tables.push(self.writable(&catalog, &schema, &name).await?.snapshot().table);
+            }
+            None => {
+                for entry in catalog.names().schemas.values().flat_map(|names| names.values()) {
+                    if let CatalogEntry::Table { id } = entry {
+                        tables.push(*id);
+                    }
+                }
+            }
+        }
+        for table in tables {
+            database.fold_inline(table).await?;
+            database.compact(table).await?;
+        }
+        let report = database.collect_garbage(RETENTION).await?;
+        let notice = format!("removed {} files with {} bytes", report.files, report.bytes);
+        Ok(QueryResult::done("VACUUM").with_notice(notice))
+    }
+
+    /// ANALYZE: statistics are part of every segment, so there is nothing to gather; the table has to exist.
+    pub(super) async fn analyze(&self, table: Option<TableReference>) -> Result<QueryResult> {
+        if let Some(name) = table {
+            let name = self.qualify(&name)?;
+            let catalog = self.catalog().await?;
+            if catalog.entry(&name.schema, &name.name).is_none() {
+                let error: PlannerError = super::ddl::undefined_table(catalog.names(), &name.schema, &name.name);
+                return Err(error.into());
+            }
+        }
+        Ok(QueryResult::done("ANALYZE")
+            .with_notice("statistics are kept with every segment; there is nothing to gather"))
+    }
+}

@@ -1,0 +1,96 @@
+//! Statements that add rows: INSERT, COPY FROM, CREATE TABLE AS.
+//!
+//! Rows are staged first (files are durable, nothing is visible), then one commit makes them visible, then the client
+//! is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use futures::{StreamExt, TryStreamExt};
+use ulid::Ulid;
+use volley_storage::ErrorKind;
+use volley_storage::ids::TxnId;
+use volley_storage::snapshot::Snapshot;
+use volley_storage::store::Transaction;
+
+use super::Running;
+use crate::error::{Error, Result};
+
+impl Running {
+    /// Runs a plan whose rows are new rows of a table and commits them; returns how many there were.
+    pub(super) async fn append(
+        &self,
+        state: &SessionState,
+        base: &Arc<Snapshot>,
+        plan: &LogicalPlan,
+        operation: &str,
+    ) -> Result<u64> {
+        let rows = self.start_unlimited(state, plan).await?;
+        let schema = Arc::clone(&base.schema.arrow);
+        let failure = Arc::new(parking_lot::Mutex::new(None));
+        let seen = Arc::clone(&failure);
+        // Storage knows nothing of plans: an error of the rows' own is kept aside and told in its own words.
+        let rows = rows.map_err(move |error| {
+            *seen.lock() = Some(Error::from(error));
+            volley_storage::Error::Internal { detail: "the rows to write ended with an error".to_owned() }
+        });
+        let rows = rows.map(move |batch| batch.and_then(|batch| with_schema(batch, &schema))).boxed();
+        let staged = match self.shared.store.stage(base, rows).await {
+            Ok(staged) => staged,
+            Err(error) => return Err(failure.lock().take().unwrap_or(Error::Storage(error))),
+        };
+        let count = staged.iter().map(|segment| segment.rows).sum();
+        if count > 0 {
+            self.commit(Transaction { add: staged, ..transaction(base, operation) }).await?;
+        }
+        Ok(count)
+    }
+
+    /// Commits on a task of its own: once begun, a commit is not cut short, neither by a limit nor by the client going
+    /// away, so that who is told "cancelled" knows that nothing was changed.
+    pub(super) async fn commit(&self, transaction: Transaction) -> Result<()> {
+        self.limits.begin_commit()?;
+        let store = Arc::clone(&self.shared.store);
+        let committing = self.shared.runtimes.cpu().spawn(async move { store.commit(transaction).await });
+        match committing.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                if error.kind() == ErrorKind::Conflict {
+                    self.limits.commit_failed();
+                }
+                Err(error.into())
+            }
+            Err(fault) => Err(Error::Internal { detail: format!("the commit's task failed: {fault}") }),
+        }
+    }
+}
+
+/// An empty transaction on a snapshot.
+pub(super) fn transaction(base: &Arc<Snapshot>, operation: &str) -> Transaction {
+    Transaction {
+        id: TxnId(Ulid::generate()),
+        base: Arc::clone(base),
+        add: Vec::new(),
+        delete: BTreeMap::new(),
+        remove: Vec::new(),
+        attach: Vec::new(),
+        detach: Vec::new(),
+        idempotency: None,
+        operation: operation.to_owned(),
+    }
+}
+
+/// The batch under the table's own schema: same types, the table's names, nullability and field ids.
+///
+/// Whether NULLs stand in NOT NULL columns is storage's to check, so that the error names the column.
+fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> volley_storage::Result<RecordBatch> {
+    let nullable: Vec<_> = schema.fields().iter().map(|f| Arc::new(f.as_ref().clone().with_nullable(true))).collect();
+    let schema = datafusion::arrow::datatypes::Schema::new(nullable);
+    RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).map_err(|source| volley_storage::Error::Internal {
+        detail: format!("rows do not have the table's types: {source}"),
+    })
+}

@@ -1,0 +1,66 @@
+//! A full disk: a small tmpfs, which needs the right to mount; without it the test says that it did not run.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{assert_clear, open};
+
+/// A tmpfs of some megabytes, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: usize) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = format!("size={megabytes}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(directory)),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_the_statement_and_keeps_what_was_there() {
+    let Some(disk) = SmallDisk::mount(24) else {
+        println!("skipped: a full disk needs the right to mount a tmpfs");
+        return;
+    };
+    let data = disk.path().join("data");
+    let volley = open(&data).unwrap();
+    volley.ok("CREATE TABLE t (id INT PRIMARY KEY, name TEXT, e vector(64));\nINSERT INTO t SELECT value, 'row', NULL FROM generate_series(1, 2000)");
+    // Random text does not compress: about 60 MB.
+    let large = "INSERT INTO t SELECT value, encode(sha512((value + 1)::text), 'hex') || encode(sha512((value + 2)::text), 'hex') \
+                 || encode(sha512((value * 7)::text), 'hex'), NULL FROM generate_series(10000, 160000)";
+    for round in 0..3 {
+        volley.refuses("53100", large);
+        assert_eq!(volley.value("SELECT count(*) FROM t"), "2000", "round {round}");
+    }
+    let copy = format!(
+        "COPY (SELECT value, sha512(value::text) AS h FROM generate_series(1, 2000000)) TO '{}'",
+        disk.path().join("out.csv").display()
+    );
+    let refusal = volley.run(&copy).expect_err("the disk is full");
+    assert_clear(&refusal, &copy);
+    assert_eq!(refusal.sqlstate, "53100", "{}", refusal.sentence);
+    let _ = std::fs::remove_file(disk.path().join("out.csv"));
+    // What is left works, also when the directory is opened again.
+    volley.ok("DELETE FROM t WHERE id <= 1000;\nVACUUM");
+    volley.runtime.block_on(volley.engine.close());
+    drop(volley);
+    let volley = open(&data).unwrap();
+    assert_eq!(volley.value("SELECT count(*) FROM t"), "1000");
+    let report = volley.runtime.block_on(volley.engine.verify(std::sync::Arc::new(|_: &str| {}))).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}

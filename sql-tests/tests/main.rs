@@ -1,0 +1,6 @@
+//! Volley through SQL. One binary, because every binary links DataFusion again.
+
+mod acceptance;
+mod bad_input;
+mod properties;
+mod slt;

@@ -1,0 +1,150 @@
+//! The messages inside the catalog's commits and checkpoints. Tags are never used for anything else again.
+
+use super::state::{CatalogAction, CatalogEntry, Schemas};
+use crate::ids::TableId;
+use crate::log::Damage;
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+#[derive(Clone, PartialEq, Message)]
+struct Commit {
+    #[prost(message, repeated, tag = "1")]
+    actions: Vec<Action>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Action {
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5")]
+    kind: Option<ActionKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum ActionKind {
+    #[prost(string, tag = "1")]
+    CreateSchema(String),
+    #[prost(string, tag = "2")]
+    DropSchema(String),
+    #[prost(message, tag = "3")]
+    Create(Named),
+    #[prost(message, tag = "4")]
+    Drop(Named),
+    #[prost(message, tag = "5")]
+    Replace(Named),
+}
+
+/// A name, with what it stands for unless it is dropped.
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, tag = "1")]
+    schema: String,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(oneof = "Entry", tags = "3, 4, 5")]
+    entry: Option<Entry>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Entry {
+    /// The table's id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    Table(Bytes),
+    #[prost(message, tag = "4")]
+    View(View),
+    #[prost(string, tag = "5")]
+    External(String),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct View {
+    #[prost(string, tag = "1")]
+    sql: String,
+    #[prost(string, repeated, tag = "2")]
+    columns: Vec<String>,
+    #[prost(string, tag = "3")]
+    search_path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Checkpoint {
+    /// Every schema, empty ones too.
+    #[prost(string, repeated, tag = "1")]
+    schemas: Vec<String>,
+    #[prost(message, repeated, tag = "2")]
+    entries: Vec<Named>,
+}
+
+pub(super) fn encode_commit(actions: &[CatalogAction]) -> Vec<u8> {
+    Commit { actions: actions.iter().map(|action| Action { kind: Some(encode_action(action)) }).collect() }
+        .encode_to_vec()
+}
+
+pub(super) fn decode_commit(body: Bytes) -> Result<Vec<CatalogAction>, Damage> {
+    let commit = Commit::decode(body)?;
+    commit.actions.into_iter().map(|a| decode_action(a.kind.ok_or_else(|| missing("action"))?)).collect()
+}
+
+pub(super) fn encode_checkpoint(schemas: &Schemas) -> Vec<u8> {
+    let entries = schemas.iter().flat_map(|(schema, names)| names.iter().map(move |(n, e)| named(schema, n, Some(e))));
+    Checkpoint { schemas: schemas.keys().cloned().collect(), entries: entries.collect() }.encode_to_vec()
+}
+
+pub(super) fn decode_checkpoint(body: Bytes) -> Result<Schemas, Damage> {
+    let checkpoint = Checkpoint::decode(body)?;
+    let mut schemas: Schemas = checkpoint.schemas.into_iter().map(|name| (name, Default::default())).collect();
+    for entry in checkpoint.entries {
+        let value = decode_entry(entry.entry)?;
+        let names = schemas.get_mut(&entry.schema).ok_or_else(|| missing("schema"))?;
+        names.insert(entry.name, value);
+    }
+    Ok(schemas)
+}
+
+fn encode_action(action: &CatalogAction) -> ActionKind {
+    match action {
+        CatalogAction::CreateSchema { name } => ActionKind::CreateSchema(name.clone()),
+        CatalogAction::DropSchema { name } => ActionKind::DropSchema(name.clone()),
+        CatalogAction::Create { schema, name, entry } => ActionKind::Create(named(schema, name, Some(entry))),
+        CatalogAction::Drop { schema, name } => ActionKind::Drop(named(schema, name, None)),
+        CatalogAction::Replace { schema, name, entry } => ActionKind::Replace(named(schema, name, Some(entry))),
+    }
+}
+
+fn decode_action(kind: ActionKind) -> Result<CatalogAction, Damage> {
+    Ok(match kind {
+        ActionKind::CreateSchema(name) => CatalogAction::CreateSchema { name },
+        ActionKind::DropSchema(name) => CatalogAction::DropSchema { name },
+        ActionKind::Create(Named { schema, name, entry }) => {
+            CatalogAction::Create { schema, name, entry: decode_entry(entry)? }
+        }
+        ActionKind::Drop(Named { schema, name, .. }) => CatalogAction::Drop { schema, name },
+        ActionKind::Replace(Named { schema, name, entry }) => {
+            CatalogAction::Replace { schema, name, entry: decode_entry(entry)? }
+        }
+    })
+}
+
+fn named(schema: &str, name: &str, entry: Option<&CatalogEntry>) -> Named {
+    let entry = entry.map(|entry| match entry {
+        CatalogEntry::Table { id } => Entry::Table(Bytes::copy_from_slice(&id.0.to_bytes())),
+        CatalogEntry::View { sql, columns, search_path } => {
+            Entry::View(View { sql: sql.clone(), columns: columns.clone(), search_path: search_path.clone() })
+        }
+        CatalogEntry::External { definition } => Entry::External(definition.clone()),
+    });
+    Named { schema: schema.to_owned(), name: name.to_owned(), entry }
+}
+
+fn decode_entry(entry: Option<Entry>) -> Result<CatalogEntry, Damage> {
+    Ok(match entry.ok_or_else(|| missing("entry"))? {
+        Entry::Table(id) => {
+            let id = id.as_ref().try_into().map_err(|_| Damage::corrupted("a table's id is not 16 bytes"))?;
+            CatalogEntry::Table { id: TableId(ulid::Ulid::from_bytes(id)) }
+        }
+        Entry::View(View { sql, columns, search_path }) => CatalogEntry::View { sql, columns, search_path },
+        Entry::External(definition) => CatalogEntry::External { definition },
+    })
+}
+
+fn missing(what: &str) -> Damage {
+    Damage::Corrupted(format!("it lacks a {what}"))
+}

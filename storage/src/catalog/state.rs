@@ -1,0 +1,155 @@
+//! The names after a commit, and what each change demands of them.
+
+use super::proto;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{TableId, Version};
+use crate::log::{Damage, LogKind, LogState, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogEntry {
+    /// A table of this data directory.
+    Table {
+        /// Its directory's name.
+        id: TableId,
+    },
+    /// A view.
+    View {
+        /// The text of its SELECT.
+        sql: String,
+        /// Names of its columns; empty where the SELECT's own names stand.
+        columns: Vec<String>,
+        /// The schema that names without one belong to, as it was when the view was made.
+        search_path: String,
+    },
+    /// A table over files outside of this data directory.
+    External {
+        /// The text of the CREATE EXTERNAL TABLE statement.
+        definition: String,
+    },
+}
+
+/// The names at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogSnapshot {
+    /// The commit they stand after.
+    pub version: Version,
+    /// Entries by schema and name.
+    pub schemas: Schemas,
+}
+
+/// Entries by schema and name.
+pub(super) type Schemas = BTreeMap<String, BTreeMap<String, CatalogEntry>>;
+
+/// One change of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "schema, name and entry say what they are")]
+pub enum CatalogAction {
+    /// Adds an empty schema; there must be none of this name.
+    CreateSchema { name: String },
+    /// Removes a schema with everything in it.
+    DropSchema { name: String },
+    /// Adds a name that does not exist.
+    Create { schema: String, name: String, entry: CatalogEntry },
+    /// Removes a name.
+    Drop { schema: String, name: String },
+    /// Lets a name that exists stand for something else.
+    Replace { schema: String, name: String, entry: CatalogEntry },
+}
+
+impl CatalogSnapshot {
+    /// What a name stands for.
+    pub fn entry(&self, schema: &str, name: &str) -> Option<&CatalogEntry> {
+        self.schemas.get(schema)?.get(name)
+    }
+
+    /// The tables that have a name.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.schemas.values().flat_map(|names| names.values()).filter_map(|entry| match entry {
+            CatalogEntry::Table { id } => Some(*id),
+            _ => None,
+        })
+    }
+}
+
+/// The catalog's log adds up to names.
+#[derive(Debug, Clone)]
+pub(crate) struct CatalogState {
+    pub(crate) snapshot: Arc<CatalogSnapshot>,
+}
+
+impl LogState for CatalogState {
+    const KIND: LogKind = LogKind::Catalog;
+    type Owner = ();
+
+    fn replay(_: &(), before: Option<&Self>, commit: &Record) -> Result<Self, Damage> {
+        let actions = proto::decode_commit(commit.body.clone())?;
+        Self::apply(before, &actions, commit.version).map_err(|error| Damage::Corrupted(error.to_string()))
+    }
+
+    fn to_checkpoint(&self) -> Result<Vec<u8>> {
+        Ok(proto::encode_checkpoint(&self.snapshot.schemas))
+    }
+
+    fn from_checkpoint(_: &(), checkpoint: &Record) -> Result<Self, Damage> {
+        let schemas = proto::decode_checkpoint(checkpoint.body.clone())?;
+        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version: checkpoint.version, schemas }) })
+    }
+}
+
+impl CatalogState {
+    /// The names after some changes; the same function serves the writer before it writes and every reader after.
+    pub(super) fn apply(before: Option<&Self>, actions: &[CatalogAction], version: Version) -> Result<Self> {
+        let mut schemas = before.map_or_else(Schemas::new, |state| state.snapshot.schemas.clone());
+        for action in actions {
+            apply_action(&mut schemas, action)?;
+        }
+        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version, schemas }) })
+    }
+}
+
+fn apply_action(schemas: &mut Schemas, action: &CatalogAction) -> Result<()> {
+    match action {
+        CatalogAction::CreateSchema { name } => {
+            if schemas.contains_key(name) {
+                return refuse(ErrorKind::DuplicateSchema, format!("schema \"{name}\" already exists"));
+            }
+            schemas.insert(name.clone(), BTreeMap::new());
+        }
+        CatalogAction::DropSchema { name } => {
+            if schemas.remove(name).is_none() {
+                return refuse(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist"));
+            }
+        }
+        CatalogAction::Create { schema, name, entry } => {
+            let names = names_of(schemas, schema)?;
+            if names.contains_key(name) {
+                return refuse(ErrorKind::DuplicateTable, format!("relation \"{name}\" already exists"));
+            }
+            names.insert(name.clone(), entry.clone());
+        }
+        CatalogAction::Drop { schema, name } => {
+            if names_of(schemas, schema)?.remove(name).is_none() {
+                return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist"));
+            }
+        }
+        CatalogAction::Replace { schema, name, entry } => match names_of(schemas, schema)?.get_mut(name) {
+            Some(known) => *known = entry.clone(),
+            None => return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist")),
+        },
+    }
+    Ok(())
+}
+
+fn names_of<'a>(schemas: &'a mut Schemas, schema: &str) -> Result<&'a mut BTreeMap<String, CatalogEntry>> {
+    schemas.get_mut(schema).ok_or_else(|| Error::InvalidRows {
+        kind: ErrorKind::UndefinedSchema,
+        detail: format!("schema \"{schema}\" does not exist"),
+    })
+}
+
+fn refuse(kind: ErrorKind, detail: String) -> Result<()> {
+    Err(Error::InvalidRows { kind, detail })
+}

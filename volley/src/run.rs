@@ -1,0 +1,156 @@
+//! Runs one statement: executes it, writes its result, lets Ctrl-C cancel it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::common::ScalarValue;
+use futures::StreamExt;
+use volley::{CancellationToken, Engine, QueryRequest, QueryResult, ResultKind, Session};
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::output::{Format, ResultWriter, TableOptions};
+use crate::progress::{APPEARS_AFTER, Progress};
+
+/// Runs statements in one session.
+pub(crate) struct Runner {
+    /// The engine.
+    pub(crate) engine: Arc<Engine>,
+    /// The session whose settings hold.
+    pub(crate) session: Arc<Session>,
+    /// How results are written.
+    pub(crate) format: Format,
+    /// Whether tables show one value per line.
+    pub(crate) expanded: bool,
+    /// Whether long vectors are shortened in tables, wherever they are shown.
+    pub(crate) shorten_vectors: bool,
+    /// Whether the time is written after each statement.
+    pub(crate) timing: bool,
+    /// Whether Ctrl-C cancels the statement instead of ending the program.
+    pub(crate) interruptible: bool,
+}
+
+impl Runner {
+    /// A runner with a session of its own, as `volley sql` needs it.
+    pub(crate) fn new(engine: &Arc<Engine>, format: Format) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            session: engine.session(),
+            format,
+            expanded: false,
+            shorten_vectors: false,
+            timing: false,
+            interruptible: false,
+        }
+    }
+
+    /// Runs a statement without parameters; its output is flushed when this returns.
+    pub(crate) async fn run(&self, sql: &str, console: &mut Console) -> Result<(), Failure> {
+        self.run_with(sql, Vec::new(), console).await
+    }
+
+    /// Runs a statement with values for `$1`, `$2` …
+    pub(crate) async fn run_with(
+        &self,
+        sql: &str,
+        values: Vec<ScalarValue>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let mut request = QueryRequest::new(sql, &self.session);
+        if !values.is_empty() {
+            request = request.with_parameters(values);
+        }
+        let started = Instant::now();
+        let done = self.supervise(request, console).await;
+        // What a failed statement had already written stands before its error.
+        console.flush()?;
+        if self.timing {
+            writeln!(console.out(), "Time: {}", milliseconds(started.elapsed()))?;
+            console.flush()?;
+        }
+        done
+    }
+
+    /// Drives the statement, the spinner and Ctrl-C side by side.
+    async fn supervise(&self, request: QueryRequest, console: &mut Console) -> Result<(), Failure> {
+        let progress = Progress::hidden();
+        let shows_progress = console.out_is_terminal && console.err_is_terminal;
+        let cancel = request.cancel.clone();
+        let result = {
+            let mut work = pin!(self.execute(request, console, &progress));
+            let mut appear = pin!(tokio::time::sleep(APPEARS_AFTER));
+            let mut interrupted = pin!(interrupted(self.interruptible, cancel));
+            let mut waiting_to_appear = shows_progress;
+            loop {
+                tokio::select! {
+                    biased;
+                    result = &mut work => break result,
+                    () = &mut interrupted => break Err(Failure::Statement(volley::Error::Cancelled)),
+                    () = &mut appear, if waiting_to_appear => {
+                        waiting_to_appear = false;
+                        progress.appear();
+                    }
+                }
+            }
+        };
+        progress.clear();
+        result
+    }
+
+    async fn execute(&self, request: QueryRequest, console: &mut Console, progress: &Progress) -> Result<(), Failure> {
+        let mut result = self.engine.execute(request).await?;
+        for notice in std::mem::take(&mut result.notices) {
+            progress.clear();
+            console.notice(&notice)?;
+        }
+        match result.kind {
+            ResultKind::Rows => self.write_rows(result, console, progress).await,
+            ResultKind::Affected(_) | ResultKind::Done => {
+                progress.clear();
+                if self.format == Format::Table {
+                    writeln!(console.out(), "{}", result.tag)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn write_rows(&self, result: QueryResult, console: &mut Console, progress: &Progress) -> Result<(), Failure> {
+        let options = TableOptions {
+            expanded: self.expanded,
+            shorten_vectors: self.shorten_vectors || console.out_is_terminal,
+            width: console.table_width(result.schema.fields().len()),
+        };
+        let mut writer = ResultWriter::begin(self.format, result.schema, options);
+        let mut stream = result.stream;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(volley::Error::from)?;
+            progress.rows(batch.num_rows() as u64);
+            if writer.has_written() {
+                progress.clear();
+            }
+            writer.batch(&batch, console.out())?;
+        }
+        progress.clear();
+        Ok(writer.end(console.out())?)
+    }
+}
+
+/// Resolves when the statement must be given up: Ctrl-C cancels it and lets it end by itself, a second one does not wait.
+async fn interrupted(interruptible: bool, cancel: CancellationToken) {
+    if !interruptible {
+        return std::future::pending().await;
+    }
+    for _ in 0..2 {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return std::future::pending().await;
+        }
+        cancel.cancel();
+    }
+}
+
+/// A duration as psql writes it.
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,89 @@
+//! `\d`, `\dt`, `\dv`: what tables there are and what columns they have.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::Schema;
+use volley::QueryRequest;
+use volley_planner::sql::type_name;
+
+use super::command::ListKind;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::output::{OutputError, ResultWriter, TableOptions};
+use crate::run::Runner;
+
+/// Lists tables and views.
+pub(super) async fn list(kind: ListKind, runner: &Runner, console: &mut Console) -> Result<(), Failure> {
+    let wanted = match kind {
+        ListKind::All => "TRUE",
+        ListKind::Tables => "table_type <> 'VIEW'",
+        ListKind::Views => "table_type = 'VIEW'",
+    };
+    let sql = format!(
+        "SELECT table_schema AS \"Schema\", table_name AS \"Name\", \
+         CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS \"Type\" \
+         FROM information_schema.tables WHERE {wanted} AND table_schema NOT IN ('information_schema', 'volley') \
+         ORDER BY 1, 2"
+    );
+    let batches = ask(&sql, runner).await?;
+    show(&batches, runner, console)
+}
+
+/// Describes one table or view. The columns come from the table itself, so that external tables have them too.
+pub(super) async fn describe(name: &[String], runner: &Runner, console: &mut Console) -> Result<(), Failure> {
+    let quoted: Vec<String> = name.iter().map(|part| quote_name(part)).collect();
+    let probe = format!("SELECT * FROM {} LIMIT 0", quoted.join("."));
+    let result = runner.engine.execute(QueryRequest::new(probe, &runner.session)).await?;
+    let rows = describe_columns(&result.schema).map_err(OutputError::Value)?;
+    writeln!(console.out(), "{}", name.join("."))?;
+    show(&[rows], runner, console)
+}
+
+/// Asks the engine, without the timing and the spinner of the user's own statements.
+async fn ask(sql: &str, runner: &Runner) -> Result<Vec<RecordBatch>, Failure> {
+    let result = runner.engine.execute(QueryRequest::new(sql, &runner.session)).await?;
+    let schema = Arc::clone(&result.schema);
+    let mut batches = result.collect().await?;
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    Ok(batches)
+}
+
+fn show(batches: &[RecordBatch], runner: &Runner, console: &mut Console) -> Result<(), Failure> {
+    let Some(first) = batches.first() else { return Ok(()) };
+    let options = TableOptions { width: console.table_width(first.num_columns()), ..TableOptions::default() };
+    let mut writer = ResultWriter::begin(runner.format, first.schema(), options);
+    for batch in batches {
+        writer.batch(batch, console.out())?;
+    }
+    Ok(writer.end(console.out())?)
+}
+
+/// A name in double quotes.
+pub(super) fn quote_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn describe_columns(schema: &Schema) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let fields = schema.fields();
+    let names: StringArray = fields.iter().map(|field| Some(field.name().as_str())).collect();
+    let types: StringArray = fields.iter().map(|field| Some(type_name(field.data_type()))).collect();
+    let nullable: StringArray = fields.iter().map(|f| Some(if f.is_nullable() { "" } else { "not null" })).collect();
+    RecordBatch::try_from_iter([
+        ("Column", Arc::new(names) as ArrayRef),
+        ("Type", Arc::new(types) as ArrayRef),
+        ("Nullable", Arc::new(nullable) as ArrayRef),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(quote_name("a\"b"), "\"a\"\"b\"");
+    }
+}
