@@ -52,6 +52,9 @@ pub enum Error {
     /// Storage refused or failed.
     #[error(transparent)]
     Storage(#[from] volley_storage::Error),
+    /// The query was stopped while it was at work.
+    #[error("the query was cancelled")]
+    Cancelled,
     /// A search was not done in time.
     #[error("the query's deadline passed")]
     DeadlineExceeded,
@@ -75,6 +78,7 @@ impl Error {
             Error::Signature { .. } => ErrorKind::UndefinedFunction,
             Error::ArgumentType { .. } => ErrorKind::DatatypeMismatch,
             Error::Storage(source) => source.kind(),
+            Error::Cancelled => ErrorKind::Cancelled,
             Error::DeadlineExceeded => ErrorKind::DeadlineExceeded,
             Error::Internal { .. } => ErrorKind::Internal,
         }

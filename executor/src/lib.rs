@@ -12,12 +12,14 @@
 //! | [`vector_topk`] | the operator that searches |
 //! | [`fetch_rows`] | the operator that reads the winners' columns |
 //! | [`codec`] | plan nodes as bytes |
+//! | [`interrupt`] | how work that does not yield learns that its query was stopped |
 //! | [`error`] | this crate's error enum and its way through DataFusion |
 
 pub mod codec;
 pub mod error;
 pub mod fetch_rows;
 pub mod functions;
+pub mod interrupt;
 pub mod search;
 pub mod segment_set;
 pub mod segment_source;

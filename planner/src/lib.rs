@@ -10,11 +10,13 @@
 //! | [`system_tables`] | `volley.segments`, `volley.snapshots`, `volley.settings` |
 //! | [`sql`] | SQL text to typed statements; settings |
 //! | [`error`] | one error enum, one clear sentence and one kind each |
+//! | [`damaged_files`] | files of others whose reader panics |
 //! | [`decimal_literals`] | number literals that meet decimals are decimals |
 //! | [`vector_topk`] | the rule, the node and the lowering of `ORDER BY distance LIMIT k` |
 //! | [`dml`] | INSERT, COPY and DELETE to plans whose rows are what the commit needs |
 
 pub mod catalog;
+pub mod damaged_files;
 pub mod decimal_literals;
 pub mod dml;
 pub mod error;

@@ -28,6 +28,7 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::Expr as AstExpr;
 
 use crate::catalog::{CATALOG, QueryCatalog, open_table};
+use crate::damaged_files::contain;
 use crate::dml::check_footers;
 use crate::error::{Error, ObjectKind};
 use crate::sql;
@@ -104,7 +105,8 @@ pub async fn open_external(catalog: &Arc<QueryCatalog>, definition: &str) -> Res
             check_footers(&state, &ListingTableUrl::parse(location)?, ".parquet").await?;
         }
     }
-    factory.create(&state, &command).await
+    let files = command.locations.join(", ");
+    contain(&files, factory.create(&state, &command)).await
 }
 
 fn parser_options(state: &SessionState) -> ParserOptions {

@@ -1,15 +1,19 @@
 //! Makes plans stop soon after their query is stopped.
 //!
-//! DataFusion's leaves yield to the runtime every so often, which is where a stopped query ends. Between two polls of its
-//! leaves a join can be busy for very long: one batch of a hash join's probe side may match millions of rows, and a nested
-//! loop that finds no match does not come back before it has compared every pair. So
+//! DataFusion's leaves yield to the runtime every 128 batches, which is where a stopped query ends. Rows may be expensive,
+//! so that this takes long, and between two polls of its leaves a join can be busy for longer: one batch of a hash
+//! join's probe side may match millions of rows, and a nested loop that finds no match does not come back before it has
+//! compared every pair. So
 //!
 //! ```text
+//! DataSourceExec, generate_series       becomes   a leaf that fails once the query is stopped
 //! HashJoinExec, CrossJoinExec, …        becomes   CooperativeExec ← HashJoinExec …
 //! NestedLoopJoinExec filter=f(a, b)     becomes   CooperativeExec ← NestedLoopJoinExec filter=checked(f(a, b))
 //! ```
-//! where `checked` fails once the query is stopped. Neither changes a result. It happens to the finished plan, just before
+//! where `checked` fails in the same way. None of it changes a result. It happens to the finished plan, just before
 //! it runs, because it belongs to one execution.
+
+mod leaf;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -19,6 +23,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -28,11 +33,13 @@ use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, PiecewiseMergeJoinExec,
     SortMergeJoinExec, SymmetricHashJoinExec,
 };
+use datafusion::physical_plan::memory::LazyMemoryExec;
 use tokio_util::sync::CancellationToken;
 
+use self::leaf::StoppableLeaf;
 use crate::error::Error;
 
-/// The plan with joins that stop when `stopped` is cancelled.
+/// The plan with leaves and joins that stop when `stopped` is cancelled.
 pub(crate) fn interruptible(
     plan: Arc<dyn ExecutionPlan>,
     stopped: &CancellationToken,
@@ -43,12 +50,20 @@ pub(crate) fn interruptible(
             let join = NestedLoopJoinExecBuilder::from(join).with_filter(filter).build()?;
             return Ok(Transformed::yes(Arc::new(CooperativeExec::new(Arc::new(join))) as _));
         }
+        if is_leaf(node.as_ref()) {
+            return Ok(Transformed::yes(Arc::new(StoppableLeaf { inner: node, stopped: stopped.clone() }) as _));
+        }
         match is_join(node.as_ref()) {
             true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as _)),
             false => Ok(Transformed::no(node)),
         }
     })
     .data()
+}
+
+/// Whether a node brings rows in. Others without children are small, or are looked for by the operator above them.
+fn is_leaf(node: &dyn ExecutionPlan) -> bool {
+    node.is::<DataSourceExec>() || node.is::<LazyMemoryExec>()
 }
 
 fn is_join(node: &dyn ExecutionPlan) -> bool {

@@ -10,7 +10,7 @@
 //! | [`runtimes`] | the CPU and the I/O runtime |
 //!
 //! One file per family of statements stands in `statements/`; `drive` runs a physical plan with cancellation, which
-//! `interrupt` makes joins notice.
+//! `interrupt` makes leaves and joins notice.
 
 pub mod engine;
 pub mod error;

@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
+use crate::interrupt::Interrupt;
 use crate::search::allowed::allowed_rows;
 use crate::search::chunks::{Workers, search_chunks};
 use crate::search::merge::{Found, merge};
@@ -46,7 +47,7 @@ impl LocalSearcher {
 impl ShardSearcher for LocalSearcher {
     async fn search(&self, request: SearchRequest, task: &Arc<TaskContext>) -> Result<SearchResponse> {
         request.check()?;
-        let stop = Stop::new(request.deadline);
+        let stop = Stop::new(request.deadline, Interrupt::of(task));
         // When this future is dropped the threads see it within a millisecond or so.
         let _stop_on_drop = stop.on_drop();
         let floors = Arc::new(Floors::new(&request));

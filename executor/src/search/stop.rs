@@ -7,6 +7,7 @@ use std::time::Instant;
 use datafusion::common::Result;
 
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::search::SearchRequest;
 
 /// Tells working threads to stop: because nobody waits any more, or because it is too late.
@@ -14,20 +15,22 @@ use crate::search::SearchRequest;
 pub(super) struct Stop {
     dropped: AtomicBool,
     deadline: Option<Instant>,
+    interrupt: Interrupt,
 }
 
 impl Stop {
-    pub(super) fn new(deadline: Option<Instant>) -> Arc<Self> {
-        Arc::new(Self { dropped: AtomicBool::new(false), deadline })
+    pub(super) fn new(deadline: Option<Instant>, interrupt: Interrupt) -> Arc<Self> {
+        Arc::new(Self { dropped: AtomicBool::new(false), deadline, interrupt })
     }
 
     /// Whether to stop. Cheap enough to be asked every millisecond.
     pub(super) fn requested(&self) -> bool {
-        self.dropped.load(Ordering::Relaxed) || self.too_late()
+        self.dropped.load(Ordering::Relaxed) || self.interrupt.requested() || self.too_late()
     }
 
-    /// An error once the deadline has passed.
+    /// An error once the query was stopped or its deadline has passed.
     pub(super) fn check(&self) -> Result<()> {
+        self.interrupt.check()?;
         if self.too_late() { Err(Error::DeadlineExceeded.into()) } else { Ok(()) }
     }
 

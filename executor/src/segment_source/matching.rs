@@ -19,6 +19,7 @@ use volley_storage::ids::FieldId;
 
 use super::scan_config;
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::segment_set::{SegmentSet, split_row_address};
 
 /// The offsets of a segment's live rows for which `filter` is true. The expression's column *i* is `columns[i]`.
@@ -55,7 +56,9 @@ pub async fn matching_rows(
     let rows = usize::try_from(set.get(ordinal)?.segment.rows).unwrap_or(usize::MAX);
     let mut matching = RowSet::new_empty(rows);
     let mut batches = DataSourceExec::from_data_source(config).execute(0, Arc::clone(task))?;
+    let interrupt = Interrupt::of(task);
     while let Some(batch) = batches.try_next().await? {
+        interrupt.check()?;
         let addresses = as_uint64_array(batch.column(columns.len()))?;
         let keep = if is_applied { None } else { Some(evaluate(filter, &batch)?) };
         for (row, &address) in addresses.values().iter().enumerate() {

@@ -21,6 +21,7 @@ use volley_storage::schema::TableSchema;
 use super::insert::target_columns;
 use super::parquet_footer::check_footers;
 use super::{AssignmentMode, assign_columns};
+use crate::damaged_files::contain;
 use crate::error::{Error, ObjectKind};
 use crate::sql::{CopyOptions, FileFormat};
 
@@ -50,7 +51,7 @@ pub async fn plan_copy_from(
     let file_schema = match options.format {
         FileFormat::Parquet => {
             check_footers(state, &url, "").await?;
-            listing.infer_schema(state, &url).await?
+            contain(path, listing.infer_schema(state, &url)).await?
         }
         FileFormat::Csv => csv_schema(schema, &targets),
         FileFormat::Json => json_schema(schema, &targets),

@@ -150,7 +150,8 @@ fn describe_arrow(error: &ArrowError) -> Error {
             Error::invalid(ErrorKind::OutOfRange, format!("out of range: {}", sentence(text)))
         }
         ArrowError::CsvError(text) => bad_file("CSV", text),
-        ArrowError::JsonError(text) => bad_file("JSON", text),
+        // A bare brace is the reader's word for an object.
+        ArrowError::JsonError(text) => bad_file("JSON", &text.replace("expected { got", "expected an object, not")),
         ArrowError::ParquetError(text) => bad_file("Parquet", text),
         ArrowError::IpcError(text) => bad_file("Arrow", text),
         ArrowError::MemoryError(text) => describe_exhausted(text),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, FieldRef};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as AstStatement;
+use volley_executor::interrupt::Interrupt;
 use volley_planner::resolve::plan_statement;
 
 use super::Running;
@@ -60,7 +61,10 @@ impl Running {
     ) -> Result<SendableRecordBatchStream> {
         let physical = state.create_physical_plan(plan).await.map_err(|error| self.explain_error(state, error))?;
         let physical = interruptible(physical, self.limits.stopped())?;
-        Ok(execute_stream(physical, state.task_ctx())?)
+        let interrupt = Arc::new(Interrupt(self.limits.stopped().clone()));
+        let task = TaskContext::from(state);
+        let config = task.session_config().clone().with_extension(interrupt);
+        Ok(execute_stream(physical, Arc::new(task.with_session_config(config)))?)
     }
 }
 

@@ -142,6 +142,7 @@ fn assert_clear(refusal: &Refusal, sql: &str) {
         "Utf8View",
         "FixedSizeList",
         "::",
+        " { ",
     ];
     assert!(!sentence.is_empty() && sentence.lines().count() == 1, "not one line: {sentence:?} for {}", head(sql));
     assert!(sentence.chars().count() <= 800, "too long: {sentence}");
