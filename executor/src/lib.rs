@@ -8,6 +8,7 @@
 //! | [`functions`] | SQL functions, aggregates, operators and cast rewrites |
 //! | [`segment_set`] | the segments of one table version, as scans and searches see them |
 //! | [`segment_source`] | scanning them: a `FileSource` inside DataFusion's stock scan |
+//! | [`maintenance`] | jobs on segments: building and measuring indexes |
 //! | [`search`] | searching shards for the nearest vectors |
 //! | [`vector_topk`] | the operator that searches |
 //! | [`fetch_rows`] | the operator that reads the winners' columns |
@@ -20,6 +21,7 @@ pub mod error;
 pub mod fetch_rows;
 pub mod functions;
 pub mod interrupt;
+pub mod maintenance;
 pub mod search;
 pub mod segment_set;
 pub mod segment_source;

@@ -19,7 +19,7 @@ use volley_storage::ErrorKind;
 use crate::error::Error;
 use crate::sql::settings::Settings;
 use crate::system_tables::{self, SYSTEM_SCHEMA};
-use crate::table::VolleyTable;
+use crate::table::{TableIndex, VolleyTable};
 
 /// The one catalog of a data directory, as clients see it.
 pub const CATALOG: &str = "volley";
@@ -107,7 +107,14 @@ impl QueryCatalog {
             return Ok(Arc::clone(table));
         }
         let snapshot = self.store.snapshot(id, Consistency::Strong).await?;
-        let table = Arc::new(VolleyTable::pin(Arc::clone(&self.store), self.template.runtime_env(), snapshot).await?);
+        let indexes = self.names.indexes(id);
+        let indexes = indexes.map(|(_, name, definition)| TableIndex {
+            name: name.to_owned(),
+            definition: definition.clone(),
+        });
+        let runtime = self.template.runtime_env();
+        let table = VolleyTable::pin(Arc::clone(&self.store), runtime, snapshot, indexes.collect()).await?;
+        let table = Arc::new(table);
         // Two parts of a query may race here; the first pin stands for both.
         Ok(Arc::clone(self.pinned.lock().entry(id).or_insert(table)))
     }

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use volley_executor::segment_set::{SegmentSet, StorageHandle};
 use volley_executor::segment_source::{even_parts, scan_config};
+use volley_storage::index_definition::IndexDefinition;
 use volley_storage::snapshot::Snapshot;
 use volley_storage::store::TableStore;
 
@@ -24,6 +25,16 @@ pub struct VolleyTable {
     set: Arc<SegmentSet>,
     schema: SchemaRef,
     constraints: Constraints,
+    indexes: Arc<[TableIndex]>,
+}
+
+/// An index of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableIndex {
+    /// Its name, without the schema.
+    pub name: String,
+    /// What it is.
+    pub definition: IndexDefinition,
 }
 
 impl VolleyTable {
@@ -32,6 +43,7 @@ impl VolleyTable {
         store: Arc<dyn TableStore>,
         runtime: &RuntimeEnv,
         snapshot: Arc<Snapshot>,
+        indexes: Arc<[TableIndex]>,
     ) -> Result<Self, volley_executor::error::Error> {
         let set = SegmentSet::load(StorageHandle(store), runtime, &snapshot).await?;
         let schema = Arc::clone(&snapshot.schema.arrow);
@@ -42,7 +54,7 @@ impl VolleyTable {
             true => Constraints::default(),
             false => Constraints::new_unverified(vec![Constraint::PrimaryKey(keys)]),
         };
-        Ok(Self { snapshot, set, schema, constraints })
+        Ok(Self { snapshot, set, schema, constraints, indexes })
     }
 
     /// The same table with the hidden column `_rowaddr` at its end: what DELETE scans.
@@ -53,12 +65,18 @@ impl VolleyTable {
             set: Arc::clone(&self.set),
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             constraints: self.constraints.clone(),
+            indexes: Arc::clone(&self.indexes),
         }
     }
 
     /// The pinned snapshot.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// The table's indexes, by name.
+    pub fn indexes(&self) -> &[TableIndex] {
+        &self.indexes
     }
 
     /// The pinned segments with their deletes; a row address is valid within this set.

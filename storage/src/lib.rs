@@ -10,6 +10,7 @@
 //! | [`ids`] | newtypes of every identifier |
 //! | [`schema`] | a table's schema: field ids, primary key, defaults |
 //! | [`segment`] | what a commit says about a segment: its data, statistics, sidecars, deletes |
+//! | [`index_definition`] | what an index is, and which sidecars belong to it |
 //! | [`snapshot`] | the table after commit *n* |
 //! | [`store`] | [`store::TableStore`]: open a snapshot, stage a segment, commit |
 //! | [`database`] | [`Database`]: the tables of one data directory |
@@ -46,6 +47,7 @@ mod fixtures;
 mod fold;
 pub mod gc;
 pub mod ids;
+pub mod index_definition;
 pub mod local_store;
 mod log;
 mod planted;

@@ -1,7 +1,8 @@
 //! The messages inside the catalog's commits and checkpoints. Tags are never used for anything else again.
 
 use super::state::{CatalogAction, CatalogEntry, Schemas};
-use crate::ids::TableId;
+use crate::ids::{FieldId, TableId};
+use crate::index_definition::IndexDefinition;
 use crate::log::Damage;
 use bytes::Bytes;
 use prost::{Message, Oneof};
@@ -39,7 +40,7 @@ struct Named {
     schema: String,
     #[prost(string, tag = "2")]
     name: String,
-    #[prost(oneof = "Entry", tags = "3, 4, 5")]
+    #[prost(oneof = "Entry", tags = "3, 4, 5, 6")]
     entry: Option<Entry>,
 }
 
@@ -52,6 +53,30 @@ enum Entry {
     View(View),
     #[prost(string, tag = "5")]
     External(String),
+    #[prost(message, tag = "6")]
+    Index(Index),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Index {
+    /// The table's id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    table: Bytes,
+    #[prost(string, tag = "2")]
+    method: String,
+    /// Field ids.
+    #[prost(int32, repeated, tag = "3")]
+    columns: Vec<i32>,
+    #[prost(message, repeated, tag = "4")]
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Parameter {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -125,24 +150,47 @@ fn decode_action(kind: ActionKind) -> Result<CatalogAction, Damage> {
 
 fn named(schema: &str, name: &str, entry: Option<&CatalogEntry>) -> Named {
     let entry = entry.map(|entry| match entry {
-        CatalogEntry::Table { id } => Entry::Table(Bytes::copy_from_slice(&id.0.to_bytes())),
+        CatalogEntry::Table { id } => Entry::Table(encode_id(*id)),
         CatalogEntry::View { sql, columns, search_path } => {
             Entry::View(View { sql: sql.clone(), columns: columns.clone(), search_path: search_path.clone() })
         }
         CatalogEntry::External { definition } => Entry::External(definition.clone()),
+        CatalogEntry::Index { table, definition: IndexDefinition { method, columns, parameters } } => {
+            let parameter = |(name, value): &(String, String)| Parameter { name: name.clone(), value: value.clone() };
+            Entry::Index(Index {
+                table: encode_id(*table),
+                method: method.clone(),
+                columns: columns.iter().map(|column| column.0).collect(),
+                parameters: parameters.iter().map(parameter).collect(),
+            })
+        }
     });
     Named { schema: schema.to_owned(), name: name.to_owned(), entry }
 }
 
 fn decode_entry(entry: Option<Entry>) -> Result<CatalogEntry, Damage> {
     Ok(match entry.ok_or_else(|| missing("entry"))? {
-        Entry::Table(id) => {
-            let id = id.as_ref().try_into().map_err(|_| Damage::corrupted("a table's id is not 16 bytes"))?;
-            CatalogEntry::Table { id: TableId(ulid::Ulid::from_bytes(id)) }
-        }
+        Entry::Table(id) => CatalogEntry::Table { id: decode_id(&id)? },
         Entry::View(View { sql, columns, search_path }) => CatalogEntry::View { sql, columns, search_path },
         Entry::External(definition) => CatalogEntry::External { definition },
+        Entry::Index(Index { table, method, columns, parameters }) => CatalogEntry::Index {
+            table: decode_id(&table)?,
+            definition: IndexDefinition {
+                method,
+                columns: columns.into_iter().map(FieldId).collect(),
+                parameters: parameters.into_iter().map(|Parameter { name, value }| (name, value)).collect(),
+            },
+        },
     })
+}
+
+fn encode_id(id: TableId) -> Bytes {
+    Bytes::copy_from_slice(&id.0.to_bytes())
+}
+
+fn decode_id(bytes: &[u8]) -> Result<TableId, Damage> {
+    let bytes = bytes.try_into().map_err(|_| Damage::corrupted("a table's id is not 16 bytes"))?;
+    Ok(TableId(ulid::Ulid::from_bytes(bytes)))
 }
 
 fn missing(what: &str) -> Damage {

@@ -3,6 +3,7 @@
 use super::proto;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Version};
+use crate::index_definition::IndexDefinition;
 use crate::log::{Damage, LogKind, LogState, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,13 @@ pub enum CatalogEntry {
     External {
         /// The text of the CREATE EXTERNAL TABLE statement.
         definition: String,
+    },
+    /// An index.
+    Index {
+        /// The table it is on; not its name, which may change.
+        table: TableId,
+        /// What it is.
+        definition: IndexDefinition,
     },
 }
 
@@ -69,6 +77,17 @@ impl CatalogSnapshot {
     pub fn tables(&self) -> impl Iterator<Item = TableId> {
         self.schemas.values().flat_map(|names| names.values()).filter_map(|entry| match entry {
             CatalogEntry::Table { id } => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// The indexes on a table, with the schemas and names they have, in the order of their names.
+    pub fn indexes(&self, on: TableId) -> impl Iterator<Item = (&str, &str, &IndexDefinition)> {
+        let all = self.schemas.iter().flat_map(|(schema, names)| names.iter().map(move |entry| (schema, entry)));
+        all.filter_map(move |(schema, (name, entry))| match entry {
+            CatalogEntry::Index { table, definition } if *table == on => {
+                Some((schema.as_str(), name.as_str(), definition))
+            }
             _ => None,
         })
     }

@@ -61,7 +61,7 @@ async fn docs() -> Pair {
     let runtime = Arc::new(RuntimeEnv::default());
     register(&runtime, &env).unwrap();
     let snapshot = store.snapshot(table, Consistency::Strong).await.unwrap();
-    let docs = Arc::new(VolleyTable::pin(Arc::clone(&store), &runtime, snapshot).await.unwrap());
+    let docs = Arc::new(VolleyTable::pin(Arc::clone(&store), &runtime, snapshot, Arc::from([])).await.unwrap());
     let session = |vector_topk: bool| {
         let config = session_config(Arc::clone(&store), 2);
         let state = session_state(config, Arc::clone(&runtime), vector_topk).unwrap();

@@ -1,0 +1,57 @@
+//! What an index is, and which sidecars of a segment belong to it.
+
+use crate::ids::FieldId;
+use crate::segment::{Segment, Sidecar, SidecarKind};
+
+/// Added to an index's method, the kind of the sidecar that says how well the index answers.
+const CALIBRATION: &str = ".calibration";
+
+/// An index as its CREATE INDEX described it. Its files are sidecars of the same method, columns and parameters, one per
+/// indexed segment, so that an index needs no list of them and two indexes of one description share theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IndexDefinition {
+    /// How it works: `hnsw`.
+    pub method: String,
+    /// The columns it covers.
+    pub columns: Vec<FieldId>,
+    /// Its parameters, sorted by name.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl IndexDefinition {
+    /// The kind of the sidecars that hold the index itself.
+    pub fn kind(&self) -> SidecarKind {
+        SidecarKind::Index(self.method.clone())
+    }
+
+    /// The kind of the sidecars that say how well the index answers.
+    pub fn calibration_kind(&self) -> SidecarKind {
+        SidecarKind::Index(format!("{}{CALIBRATION}", self.method))
+    }
+
+    /// The index of a segment; `None` where it has not been built yet.
+    pub fn index_of<'a>(&self, segment: &'a Segment) -> Option<&'a Sidecar> {
+        self.find(segment, &self.kind())
+    }
+
+    /// How well the index of a segment answers.
+    pub fn calibration_of<'a>(&self, segment: &'a Segment) -> Option<&'a Sidecar> {
+        self.find(segment, &self.calibration_kind())
+    }
+
+    /// Whether a sidecar belongs to an index of this description.
+    pub fn owns(&self, sidecar: &Sidecar) -> bool {
+        (sidecar.kind == self.kind() || sidecar.kind == self.calibration_kind())
+            && sidecar.columns == self.columns
+            && sidecar.parameters == self.parameters
+    }
+
+    /// The value of a parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn find<'a>(&self, segment: &'a Segment, kind: &SidecarKind) -> Option<&'a Sidecar> {
+        segment.sidecars.iter().find(|sidecar| sidecar.kind == *kind && self.owns(sidecar))
+    }
+}
