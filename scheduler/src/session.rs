@@ -79,8 +79,11 @@ impl Session {
         config = config.with_target_partitions(partitions).with_batch_size(settings.batch_size());
         config.options_mut().catalog.default_schema = settings.search_path().to_owned();
         let runtime: Arc<RuntimeEnv> = Arc::clone(current.template.runtime_env());
+        let settings = Arc::new(settings);
+        // Planner and operators find the settings in the state they are handed.
+        config.set_extension(Arc::clone(&settings));
         current.template = session_state(config, runtime, settings.vector_topk())?;
-        current.settings = Arc::new(settings);
+        current.settings = settings;
         Ok(Arc::clone(&current.settings))
     }
 

@@ -150,6 +150,27 @@ impl Settings {
         self.of_ours("volley.vector_topk") != "off"
     }
 
+    /// `volley.recall_target`: the share of the true nearest rows that a search has to find, above 0; at 1 only an exact
+    /// search will do.
+    pub fn recall_target(&self) -> f32 {
+        self.of_ours("volley.recall_target").parse().unwrap_or(0.95)
+    }
+
+    /// `volley.filter_strategy`: `auto`, `exact`, `in` or `post`.
+    pub fn filter_strategy(&self) -> &str {
+        self.of_ours("volley.filter_strategy")
+    }
+
+    /// `volley.auto_index`: whether written rows are indexed in the background.
+    pub fn auto_index(&self) -> bool {
+        self.of_ours("volley.auto_index") != "off"
+    }
+
+    /// `hnsw.ef_search`: how many candidates a search of an index keeps; `None` means what the recall target takes.
+    pub fn ef_search(&self) -> Option<usize> {
+        self.of_ours("hnsw.ef_search").parse().ok()
+    }
+
     /// `search_path`: the schema that names without one belong to.
     pub fn search_path(&self) -> &str {
         self.of_ours("search_path")
@@ -187,6 +208,15 @@ impl SettingType {
             SettingType::Integer { least, most } => match text.parse::<u64>() {
                 Ok(number) if (*least..=*most).contains(&number) => Ok(number.to_string()),
                 _ => Err(refuse(format!("a number from {least} to {most}"))),
+            },
+            SettingType::IntegerOrNothing { .. } if text.is_empty() => Ok(String::new()),
+            SettingType::IntegerOrNothing { least, most } => match text.parse::<u64>() {
+                Ok(number) if (*least..=*most).contains(&number) => Ok(number.to_string()),
+                _ => Err(refuse(format!("a number from {least} to {most}, or '' to let Volley choose"))),
+            },
+            SettingType::Share => match text.parse::<f32>() {
+                Ok(share) if share > 0.0 && share <= 1.0 => Ok(text.to_string()),
+                _ => Err(refuse("a share above 0 and at most 1, such as 0.95".to_string())),
             },
             SettingType::Duration => match units::parse_duration(text) {
                 Some(_) => Ok(text.to_string()),

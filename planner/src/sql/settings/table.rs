@@ -32,6 +32,15 @@ pub enum SettingType {
         /// The most.
         most: u64,
     },
+    /// A whole number, or nothing where Volley chooses it.
+    IntegerOrNothing {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// A share of the whole: more than 0, at most 1.
+    Share,
     /// A time; 0 means no limit.
     Duration,
     /// on or off.
@@ -93,10 +102,28 @@ pub static SETTINGS: &[Setting] = &[
         "Accepted for PostgreSQL's clients; statements may always write.",
     ),
     setting(
+        "enable_seqscan",
+        "on",
+        SettingType::Boolean,
+        "Accepted for PostgreSQL's clients; the planner chooses by cost and by volley.recall_target.",
+    ),
+    setting(
         "extra_float_digits",
         "1",
         SettingType::Integer { least: 0, most: 3 },
         "Accepted for PostgreSQL's clients; floats are always shown exactly.",
+    ),
+    setting(
+        "hnsw.ef_search",
+        "",
+        SettingType::IntegerOrNothing { least: 1, most: 1_000 },
+        "How many candidates a search of an hnsw index keeps; nothing means as many as volley.recall_target takes.",
+    ),
+    setting(
+        "hnsw.iterative_scan",
+        "strict_order",
+        SettingType::OneOf(&["off", "strict_order", "relaxed_order"]),
+        "Accepted for pgvector's clients; a search always goes on until it has enough rows, in order.",
     ),
     setting("integer_datetimes", "on", SettingType::ReadOnly, "Times are kept as whole numbers."),
     setting("intervalstyle", "iso_8601", SettingType::Text, "Accepted for PostgreSQL's clients; changes nothing."),
@@ -105,6 +132,18 @@ pub static SETTINGS: &[Setting] = &[
         "0",
         SettingType::Duration,
         "Accepted for PostgreSQL's clients; there are no locks to wait for.",
+    ),
+    setting(
+        "maintenance_work_mem",
+        "64MB",
+        SettingType::Text,
+        "Accepted for PostgreSQL's clients; building an index counts against volley.memory_limit.",
+    ),
+    setting(
+        "max_parallel_maintenance_workers",
+        "2",
+        SettingType::Integer { least: 0, most: 1_024 },
+        "Accepted for PostgreSQL's clients; CREATE INDEX uses every processor.",
     ),
     setting("search_path", "public", SettingType::Schema, "The schema that names without one belong to."),
     setting("server_encoding", "UTF8", SettingType::ReadOnly, "The encoding of text at rest."),
@@ -136,6 +175,12 @@ pub static SETTINGS: &[Setting] = &[
         "Every statement sees one version of each table.",
     ),
     setting("transaction_read_only", "off", SettingType::ReadOnly, "Statements may write."),
+    setting(
+        "volley.auto_index",
+        "on",
+        SettingType::Boolean,
+        "Whether what this session writes is added to the table's indexes in the background.",
+    ),
     passed_on(
         setting(
             "volley.batch_size",
@@ -146,10 +191,23 @@ pub static SETTINGS: &[Setting] = &[
         "datafusion.execution.batch_size",
     ),
     setting(
+        "volley.filter_strategy",
+        "auto",
+        SettingType::OneOf(&["auto", "exact", "in", "post"]),
+        "How a search treats its filter: exact compares every row, in walks the index among the rows that match, post \
+         walks it first; auto chooses by cost, segment by segment.",
+    ),
+    setting(
         "volley.memory_limit",
         "0",
         SettingType::Bytes { least: 16 << 20 },
         "The most memory that queries may use together, such as 4GB; 0 means the process's own limit.",
+    ),
+    setting(
+        "volley.recall_target",
+        "0.95",
+        SettingType::Share,
+        "The share of the true nearest rows that a search has to find, such as 0.99; 1 makes every search exact.",
     ),
     also(
         setting(

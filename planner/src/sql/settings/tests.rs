@@ -119,3 +119,38 @@ fn the_configuration_follows_or_nothing_changes() {
     assert!(options.execution.coalesce_batches);
     assert_eq!(settings, Settings::default());
 }
+
+#[test]
+fn what_a_search_has_to_keep_to() {
+    let mut settings = Settings::default();
+    assert_eq!((settings.recall_target(), settings.filter_strategy()), (0.95, "auto"));
+    assert_eq!((settings.auto_index(), settings.ef_search()), (true, None));
+    for (name, value) in [
+        ("volley.recall_target", "0.99"),
+        ("volley.filter_strategy", "IN"),
+        ("volley.auto_index", "off"),
+        ("hnsw.ef_search", "100"),
+        ("hnsw.iterative_scan", "relaxed_order"),
+        ("maintenance_work_mem", "8GB"),
+    ] {
+        settings.set(name, value).unwrap();
+    }
+    assert_eq!((settings.recall_target(), settings.filter_strategy()), (0.99, "in"));
+    assert_eq!((settings.auto_index(), settings.ef_search()), (false, Some(100)));
+    for (name, value) in [
+        ("volley.recall_target", "0"),
+        ("volley.recall_target", "1.01"),
+        ("volley.recall_target", "NaN"),
+        ("volley.recall_target", "-0.5"),
+        ("volley.recall_target", "95%"),
+        ("volley.filter_strategy", "acorn"),
+        ("hnsw.ef_search", "0"),
+        ("hnsw.ef_search", "1001"),
+    ] {
+        assert_eq!(settings.set(name, value).unwrap_err().kind(), ErrorKind::InvalidValue, "{name} = {value}");
+    }
+    settings.set("hnsw.ef_search", "").unwrap();
+    assert_eq!(settings.ef_search(), None);
+    settings.set("volley.recall_target", "1").unwrap();
+    assert_eq!(settings.recall_target(), 1.0);
+}
