@@ -10,11 +10,10 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
 use parking_lot::Mutex;
+use volley_storage::ErrorKind;
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
 use volley_storage::store::{Consistency, TableStore};
-
-use volley_storage::ErrorKind;
 
 use crate::error::Error;
 use crate::sql::settings::Settings;
@@ -108,10 +107,8 @@ impl QueryCatalog {
         }
         let snapshot = self.store.snapshot(id, Consistency::Strong).await?;
         let indexes = self.names.indexes(id);
-        let indexes = indexes.map(|(_, name, definition)| TableIndex {
-            name: name.to_owned(),
-            definition: definition.clone(),
-        });
+        let indexes =
+            indexes.map(|(_, name, definition)| TableIndex { name: name.to_owned(), definition: definition.clone() });
         let runtime = self.template.runtime_env();
         let table = VolleyTable::pin(Arc::clone(&self.store), runtime, snapshot, indexes.collect()).await?;
         let table = Arc::new(table);
@@ -224,7 +221,9 @@ impl SchemaProvider for Schema {
         if self.name == SYSTEM_SCHEMA {
             return system_tables::NAMES.iter().map(|name| (*name).to_owned()).collect();
         }
-        self.catalog.names.schemas.get(&self.name).map(|names| names.keys().cloned().collect()).unwrap_or_default()
+        let names = self.catalog.names.schemas.get(&self.name);
+        let relations = names.into_iter().flatten().filter(|(_, entry)| is_relation(entry));
+        relations.map(|(name, _)| name.clone()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
@@ -244,17 +243,26 @@ impl SchemaProvider for Schema {
         if self.name == SYSTEM_SCHEMA {
             return Ok(system_tables::NAMES.contains(&name).then_some(TableType::Base));
         }
-        Ok(self.catalog.entry(&self.name, name).map(|entry| match entry {
-            CatalogEntry::View { .. } => TableType::View,
-            CatalogEntry::External { .. } | CatalogEntry::Table { .. } => TableType::Base,
+        Ok(self.catalog.entry(&self.name, name).and_then(|entry| match entry {
+            CatalogEntry::View { .. } => Some(TableType::View),
+            CatalogEntry::External { .. } | CatalogEntry::Table { .. } => Some(TableType::Base),
+            CatalogEntry::Index { .. } => None,
         }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
         match self.name.as_str() {
             SYSTEM_SCHEMA => system_tables::NAMES.contains(&name),
-            schema => self.catalog.entry(schema, name).is_some(),
+            schema => self.catalog.entry(schema, name).is_some_and(is_relation),
         }
+    }
+}
+
+/// Whether a name stands for rows, so that it can be selected from.
+pub fn is_relation(entry: &CatalogEntry) -> bool {
+    match entry {
+        CatalogEntry::Table { .. } | CatalogEntry::View { .. } | CatalogEntry::External { .. } => true,
+        CatalogEntry::Index { .. } => false,
     }
 }
 
@@ -270,6 +278,10 @@ impl Schema {
                 self.catalog.view(name, sql, columns, search_path).await?
             }
             Some(CatalogEntry::External { definition }) => self.catalog.external(&self.name, name, definition).await?,
+            Some(CatalogEntry::Index { .. }) => {
+                let sentence = format!("\"{name}\" is an index; select from its table, the planner uses the index");
+                return Err(Error::invalid(ErrorKind::WrongObjectType, sentence).into());
+            }
         };
         Ok(Some(table))
     }

@@ -30,6 +30,8 @@ pub enum ObjectKind {
     Setting,
     /// A type.
     Type,
+    /// An index.
+    Index,
     /// A prepared statement.
     PreparedStatement,
 }
@@ -43,6 +45,7 @@ impl ObjectKind {
             ObjectKind::Function => "function",
             ObjectKind::Setting => "setting",
             ObjectKind::Type => "type",
+            ObjectKind::Index => "index",
             ObjectKind::PreparedStatement => "prepared statement",
         }
     }
@@ -53,7 +56,9 @@ impl ObjectKind {
             ObjectKind::Schema => ErrorKind::UndefinedSchema,
             ObjectKind::Column => ErrorKind::UndefinedColumn,
             ObjectKind::Function => ErrorKind::UndefinedFunction,
-            ObjectKind::Setting | ObjectKind::Type | ObjectKind::PreparedStatement => ErrorKind::UndefinedObject,
+            ObjectKind::Setting | ObjectKind::Type | ObjectKind::Index | ObjectKind::PreparedStatement => {
+                ErrorKind::UndefinedObject
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The schema `volley`: what the engine knows about itself, as tables.
 
+mod indexes;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -16,7 +18,7 @@ use crate::table::VolleyTable;
 /// The schema's name.
 pub const SYSTEM_SCHEMA: &str = "volley";
 /// Its tables.
-pub const NAMES: &[&str] = &["segments", "settings", "snapshots"];
+pub const NAMES: &[&str] = &["segments", "settings", "snapshots", "vector_indexes"];
 
 /// Opens a system table, filled with what holds now.
 pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -24,6 +26,7 @@ pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc
         "segments" => segments(catalog).await?,
         "snapshots" => snapshots(catalog).await?,
         "settings" => settings_table(catalog)?,
+        "vector_indexes" => indexes::vector_indexes(catalog).await?,
         _ => return Ok(None),
     };
     Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))

@@ -55,3 +55,33 @@ impl IndexDefinition {
         segment.sidecars.iter().find(|sidecar| sidecar.kind == *kind && self.owns(sidecar))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::FileRef;
+
+    fn definition(metric: &str) -> IndexDefinition {
+        let parameters = vec![("metric".to_owned(), metric.to_owned())];
+        IndexDefinition { method: "hnsw".into(), columns: vec![FieldId(3)], parameters }
+    }
+
+    fn sidecar(kind: SidecarKind, of: &IndexDefinition) -> Sidecar {
+        let file = FileRef { path: "seg/x/y".into(), length: 1, blake3: [0; 32] };
+        Sidecar { kind, columns: of.columns.clone(), parameters: of.parameters.clone(), format_version: 1, file }
+    }
+
+    #[test]
+    fn an_index_knows_its_files() {
+        let (l2, ip) = (definition("l2"), definition("ip"));
+        assert_eq!((l2.parameter("metric"), l2.parameter("m")), (Some("l2"), None));
+        for kind in [l2.kind(), l2.calibration_kind()] {
+            assert!(l2.owns(&sidecar(kind.clone(), &l2)));
+            assert!(!ip.owns(&sidecar(kind.clone(), &l2)), "another metric is another index");
+            let other_column = IndexDefinition { columns: vec![FieldId(4)], ..l2.clone() };
+            assert!(!other_column.owns(&sidecar(kind, &l2)));
+        }
+        assert!(!l2.owns(&sidecar(SidecarKind::Vectors, &l2)));
+        assert!(!l2.owns(&sidecar(SidecarKind::Index("ivf".into()), &l2)));
+    }
+}

@@ -29,9 +29,7 @@ impl StatementParser<'_> {
             Keyword::VIEW => self.create_view(or_replace),
             Keyword::SCHEMA => self.create_schema(),
             Keyword::EXTENSION => self.create_extension(),
-            Keyword::UNIQUE | Keyword::INDEX => Err(Error::unsupported(
-                "CREATE INDEX is not supported yet; indexes come with a later version, and until then every search is exact",
-            )),
+            Keyword::UNIQUE | Keyword::INDEX => self.create_index(),
             Keyword::TEMP | Keyword::TEMPORARY | Keyword::LOCAL | Keyword::GLOBAL => Err(Error::unsupported(
                 "temporary tables and views are not supported; drop the table when it is done with",
             )),
@@ -47,7 +45,7 @@ impl StatementParser<'_> {
                 }
                 _ => {
                     self.parser.next_token();
-                    self.unexpected("TABLE, SCHEMA, VIEW or EXTERNAL TABLE")
+                    self.unexpected("TABLE, INDEX, SCHEMA, VIEW or EXTERNAL TABLE")
                 }
             },
         }
@@ -105,21 +103,22 @@ impl StatementParser<'_> {
         Ok(Statement::Nothing { tag: "CREATE EXTENSION", notice: Some("vector is built in".to_string()) })
     }
 
-    /// `DROP { TABLE | VIEW | SCHEMA } [IF EXISTS] name, … [CASCADE | RESTRICT]`.
+    /// `DROP { TABLE | VIEW | SCHEMA | INDEX } [IF EXISTS] name, … [CASCADE | RESTRICT]`.
     pub(super) fn drop_statement(&mut self) -> Result<Statement> {
         self.parser.expect_keyword(Keyword::DROP)?;
         let sort = self.keyword(0);
         match sort {
             Keyword::TABLE | Keyword::VIEW | Keyword::SCHEMA => {}
             Keyword::INDEX => {
-                return Err(Error::unsupported("DROP INDEX is not supported yet; indexes come with a later version"));
+                self.parser.next_token();
+                return self.drop_index();
             }
             Keyword::EXTERNAL if self.keyword(1) == Keyword::TABLE => {
                 self.parser.next_token();
             }
             _ => {
                 let Token::Word(word) = self.parser.peek_token_ref().token.clone() else {
-                    return self.unexpected("TABLE, VIEW or SCHEMA");
+                    return self.unexpected("TABLE, INDEX, VIEW or SCHEMA");
                 };
                 return Err(Error::unsupported(format!("DROP {} is not supported", word.value.to_uppercase())));
             }
@@ -137,7 +136,7 @@ impl StatementParser<'_> {
         Ok(if sort == Keyword::VIEW { Statement::DropView(drop) } else { Statement::DropTable(drop) })
     }
 
-    fn if_not_exists(&mut self) -> bool {
+    pub(super) fn if_not_exists(&mut self) -> bool {
         self.parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS])
     }
 }

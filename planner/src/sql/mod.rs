@@ -15,6 +15,7 @@ mod create;
 mod dialect;
 mod dml;
 mod external;
+mod indexes;
 mod limits;
 mod lower;
 mod names;
@@ -32,13 +33,14 @@ mod types;
 
 pub use dml::is_default;
 pub use external::{CreateExternalTable, parse_external, parse_query};
+pub use indexes::{CreateIndex, IndexOptions};
 pub use limits::Limits;
 pub use names::{normalize, table_reference};
 pub use parser::{parse_expression, parse_statement, parse_statement_with};
 pub use split::{is_complete, split_statements};
 pub use statement::{
     ColumnDefinition, CopyFrom, CopyOptions, CopyTo, CreateExternal, CreateTable, CreateView, Delete, Drop, Explain,
-    FileFormat, Insert, Prepare, Show, Statement, TableOptions,
+    FileFormat, Insert, Prepare, Reindex, Show, Statement, TableOptions,
 };
 pub use type_names::type_name;
 pub use types::column_type;

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Query};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+use volley_storage::ErrorKind;
 
 use super::dialect::VolleyDialect;
 use super::external::parse_create_external_table;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result, suggest};
 const RECURSION_LIMIT: usize = 4_000;
 
 /// Words that statements begin with, for "did you mean".
-const STATEMENTS: [&str; 29] = [
+const STATEMENTS: [&str; 30] = [
     "SELECT",
     "VALUES",
     "WITH",
@@ -38,6 +39,7 @@ const STATEMENTS: [&str; 29] = [
     "DEALLOCATE",
     "VACUUM",
     "ANALYZE",
+    "REINDEX",
     "UPDATE",
     "MERGE",
     "ALTER",
@@ -125,6 +127,7 @@ impl<'a> StatementParser<'a> {
             Keyword::DEALLOCATE => self.deallocate(),
             Keyword::VACUUM => self.vacuum(),
             Keyword::ANALYZE => self.analyze(),
+            Keyword::REINDEX => self.reindex(),
             Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE => Ok(Statement::Query(self.query()?)),
             Keyword::NoKeyword if self.parser.peek_token_ref().token == Token::LParen => {
                 Ok(Statement::Query(self.query()?))
@@ -184,8 +187,12 @@ impl<'a> StatementParser<'a> {
         if self.keyword(0) == Keyword::EXPLAIN {
             return Err(Error::unsupported("EXPLAIN of EXPLAIN is not supported"));
         }
-        let ExplainOptions { analyze, verbose, format } = explain;
-        Ok(Statement::Explain(Explain { analyze, verbose, format, statement: Box::new(self.statement()?) }))
+        let ExplainOptions { analyze, verbose, verify, format } = explain;
+        if verify && !analyze {
+            let sentence = "VERIFY compares answers, so the statement has to run; write EXPLAIN (ANALYZE, VERIFY)";
+            return Err(Error::invalid(ErrorKind::InvalidValue, sentence));
+        }
+        Ok(Statement::Explain(Explain { analyze, verbose, verify, format, statement: Box::new(self.statement()?) }))
     }
 
     /// `DESCRIBE table`, or DataFusion's `DESCRIBE query`.
@@ -314,6 +321,7 @@ impl<'a> StatementParser<'a> {
 struct ExplainOptions {
     analyze: bool,
     verbose: bool,
+    verify: bool,
     format: Option<String>,
 }
 
@@ -324,11 +332,12 @@ impl ExplainOptions {
         match name.to_lowercase().as_str() {
             "analyze" => self.analyze = on,
             "verbose" => self.verbose = on,
+            "verify" => self.verify = on,
             "format" => self.format = text,
             // PostgreSQL's clients send these; they say what would be left out of a plan that does not have it.
             "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" | "generic_plan" | "memory" => {}
             other => {
-                let known = ["analyze", "verbose", "format", "costs", "timing", "summary"];
+                let known = ["analyze", "verbose", "verify", "format", "costs", "timing", "summary"];
                 return Err(Error::undefined(crate::error::ObjectKind::Setting, other, known));
             }
         }

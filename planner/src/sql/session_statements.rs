@@ -1,4 +1,4 @@
-//! SET, RESET, SHOW, PREPARE, EXECUTE, DEALLOCATE, VACUUM, ANALYZE.
+//! SET, RESET, SHOW, PREPARE, EXECUTE, DEALLOCATE, VACUUM.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -71,7 +71,8 @@ impl StatementParser<'_> {
         }
     }
 
-    fn setting_value(&mut self) -> Result<String> {
+    /// A number, word or string as text.
+    pub(super) fn setting_value(&mut self) -> Result<String> {
         let negative = self.parser.consume_token(&Token::Minus);
         let value = match self.parser.peek_token_ref().token.clone() {
             Token::Number(number, _) => {
@@ -194,13 +195,5 @@ impl StatementParser<'_> {
         let _ = self.parser.parse_keyword(Keyword::FULL) | self.parser.parse_keyword(Keyword::ANALYZE);
         let table = if self.at_end() { None } else { Some(self.table()?) };
         Ok(Statement::Vacuum { table })
-    }
-
-    /// `ANALYZE [VERBOSE] [table]`.
-    pub(super) fn analyze(&mut self) -> Result<Statement> {
-        self.parser.expect_keyword(Keyword::ANALYZE)?;
-        let _ = self.parser.parse_keyword(Keyword::VERBOSE);
-        let table = if self.at_end() { None } else { Some(self.table()?) };
-        Ok(Statement::Analyze { table })
     }
 }

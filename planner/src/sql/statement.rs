@@ -8,6 +8,7 @@ use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{self, Expr, Query};
 
 use super::external::CreateExternalTable;
+use super::indexes::CreateIndex;
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +46,12 @@ pub enum Statement {
     DropView(Drop),
     /// CREATE EXTERNAL TABLE.
     CreateExternalTable(Box<CreateExternal>),
+    /// CREATE INDEX.
+    CreateIndex(CreateIndex),
+    /// DROP INDEX.
+    DropIndex(Drop),
+    /// REINDEX: builds what is missing or damaged.
+    Reindex(Reindex),
     /// INSERT INTO.
     Insert(Insert),
     /// DELETE FROM; TRUNCATE is one without predicate.
@@ -86,10 +93,12 @@ pub enum Statement {
         /// The table; `None` means all.
         table: Option<TableReference>,
     },
-    /// ANALYZE.
+    /// ANALYZE: measures how well indexes answer.
     Analyze {
         /// The table; `None` means all.
         table: Option<TableReference>,
+        /// A query whose rows are vectors as they will be searched for.
+        using: Option<Box<Query>>,
     },
     /// A statement that is accepted for compatibility and changes nothing.
     Nothing {
@@ -107,6 +116,8 @@ pub struct Explain {
     pub analyze: bool,
     /// Whether details are shown.
     pub verbose: bool,
+    /// Whether the answers are compared with exact ones.
+    pub verify: bool,
     /// The format's name in lower case: `indent`, `tree`, `pgjson`, `graphviz`.
     pub format: Option<String>,
     /// The statement.
@@ -152,7 +163,16 @@ pub struct TableOptions {
     pub replicas: Option<u32>,
 }
 
-/// DROP TABLE and DROP VIEW.
+/// What REINDEX rebuilds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reindex {
+    /// One index.
+    Index(TableReference),
+    /// Every index of a table.
+    Table(TableReference),
+}
+
+/// DROP TABLE, DROP VIEW and DROP INDEX.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drop {
     /// The names.
@@ -323,6 +343,9 @@ impl Statement {
             Statement::CreateView(_) => "CREATE VIEW",
             Statement::DropView(_) => "DROP VIEW",
             Statement::CreateExternalTable(_) => "CREATE EXTERNAL TABLE",
+            Statement::CreateIndex(_) => "CREATE INDEX",
+            Statement::DropIndex(_) => "DROP INDEX",
+            Statement::Reindex(_) => "REINDEX",
             Statement::Insert(_) => "INSERT",
             Statement::Delete(delete) if delete.truncate => "TRUNCATE TABLE",
             Statement::Delete(_) => "DELETE",

@@ -1,4 +1,4 @@
-//! The names of a data directory: schemas, and in them tables, views and external tables.
+//! The names of a data directory: schemas, and in them tables, views, external tables and indexes.
 //!
 //! The catalog is a log like a table's, in `catalog/`. A table's own log knows nothing of names: creating a table
 //! writes its log first and its name after, so that a name never points at nothing.

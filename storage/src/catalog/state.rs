@@ -57,11 +57,11 @@ pub(super) type Schemas = BTreeMap<String, BTreeMap<String, CatalogEntry>>;
 pub enum CatalogAction {
     /// Adds an empty schema; there must be none of this name.
     CreateSchema { name: String },
-    /// Removes a schema with everything in it.
+    /// Removes a schema with everything in it, and the indexes on its tables.
     DropSchema { name: String },
-    /// Adds a name that does not exist.
+    /// Adds a name that does not exist; an index's table has one.
     Create { schema: String, name: String, entry: CatalogEntry },
-    /// Removes a name.
+    /// Removes a name, and with a table's the indexes on it.
     Drop { schema: String, name: String },
     /// Lets a name that exists stand for something else.
     Replace { schema: String, name: String, entry: CatalogEntry },
@@ -138,28 +138,45 @@ fn apply_action(schemas: &mut Schemas, action: &CatalogAction) -> Result<()> {
             schemas.insert(name.clone(), BTreeMap::new());
         }
         CatalogAction::DropSchema { name } => {
-            if schemas.remove(name).is_none() {
+            let Some(removed) = schemas.remove(name) else {
                 return refuse(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist"));
-            }
+            };
+            removed.values().for_each(|entry| drop_indexes_on(schemas, entry));
         }
         CatalogAction::Create { schema, name, entry } => {
-            let names = names_of(schemas, schema)?;
-            if names.contains_key(name) {
+            if names_of(schemas, schema)?.contains_key(name) {
                 return refuse(ErrorKind::DuplicateTable, format!("relation \"{name}\" already exists"));
             }
-            names.insert(name.clone(), entry.clone());
-        }
-        CatalogAction::Drop { schema, name } => {
-            if names_of(schemas, schema)?.remove(name).is_none() {
-                return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist"));
+            if let CatalogEntry::Index { table, .. } = entry
+                && !has_name(schemas, *table)
+            {
+                return refuse(ErrorKind::UndefinedTable, format!("the table of index \"{name}\" does not exist"));
             }
+            names_of(schemas, schema)?.insert(name.clone(), entry.clone());
         }
+        CatalogAction::Drop { schema, name } => match names_of(schemas, schema)?.remove(name) {
+            Some(removed) => drop_indexes_on(schemas, &removed),
+            None => return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist")),
+        },
         CatalogAction::Replace { schema, name, entry } => match names_of(schemas, schema)?.get_mut(name) {
             Some(known) => *known = entry.clone(),
             None => return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist")),
         },
     }
     Ok(())
+}
+
+/// Removes the indexes on what was removed, if that was a table: there is no index without its table.
+fn drop_indexes_on(schemas: &mut Schemas, removed: &CatalogEntry) {
+    let CatalogEntry::Table { id } = removed else { return };
+    for names in schemas.values_mut() {
+        names.retain(|_, entry| !matches!(entry, CatalogEntry::Index { table, .. } if table == id));
+    }
+}
+
+fn has_name(schemas: &Schemas, table: TableId) -> bool {
+    let mut entries = schemas.values().flat_map(|names| names.values());
+    entries.any(|entry| matches!(entry, CatalogEntry::Table { id } if *id == table))
 }
 
 fn names_of<'a>(schemas: &'a mut Schemas, schema: &str) -> Result<&'a mut BTreeMap<String, CatalogEntry>> {

@@ -1,10 +1,18 @@
 use super::*;
 use crate::database::Database;
 use crate::environments::memory_env;
-use crate::ids::TableId;
+use crate::ids::{FieldId, TableId};
+use crate::index_definition::IndexDefinition;
 
 fn view(sql: &str) -> CatalogEntry {
     CatalogEntry::View { sql: sql.into(), columns: vec!["a".into(), "größe".into()], search_path: "public".into() }
+}
+
+fn index(table: TableId, metric: &str) -> CatalogEntry {
+    let parameters = [("m", "16"), ("metric", metric)].map(|(name, value)| (name.into(), value.into()));
+    let definition =
+        IndexDefinition { method: "hnsw".into(), columns: vec![FieldId(2)], parameters: parameters.into() };
+    CatalogEntry::Index { table, definition }
 }
 
 fn create(name: &str, entry: CatalogEntry) -> CatalogAction {
@@ -54,6 +62,38 @@ async fn a_change_is_checked_against_the_newest_names() {
 }
 
 #[tokio::test]
+async fn indexes_live_and_die_with_their_table() {
+    let env = memory_env();
+    let database = Database::open(env.clone()).await.unwrap();
+    let catalog = database.catalog();
+    let (t, u) = (TableId(env.new_ulid()), TableId(env.new_ulid()));
+    let orphan = catalog.apply(|_| Ok(vec![create("i", index(t, "l2"))])).await.unwrap_err();
+    assert_eq!(orphan.kind(), crate::ErrorKind::UndefinedTable);
+    let in_s = |name: &str, entry| CatalogAction::Create { schema: "s".into(), name: name.into(), entry };
+    let actions = [
+        create("t", CatalogEntry::Table { id: t }),
+        create("i", index(t, "l2")),
+        create("j", index(t, "cosine")),
+        CatalogAction::CreateSchema { name: "s".into() },
+        in_s("u", CatalogEntry::Table { id: u }),
+        in_s("i", index(u, "ip")),
+        create("of_u", index(u, "l1")),
+    ];
+    let names = catalog.apply(|_| Ok(actions.to_vec())).await.unwrap();
+    let of = |table| names.indexes(table).map(|(schema, name, _)| format!("{schema}.{name}")).collect::<Vec<_>>();
+    assert_eq!((of(t), of(u)), (vec!["public.i".into(), "public.j".into()], vec!["public.of_u".into(), "s.i".into()]));
+    // The names of an index and of a table are the same sort of names.
+    let taken = catalog.apply(|_| Ok(vec![create("i", view("SELECT 1"))])).await.unwrap_err();
+    assert_eq!(taken.kind(), crate::ErrorKind::DuplicateTable);
+    let drop = |schema: &str, name: &str| CatalogAction::Drop { schema: schema.into(), name: name.into() };
+    let names = catalog.apply(|_| Ok(vec![drop("public", "j"), drop("public", "t")])).await.unwrap();
+    assert_eq!(names.schemas["public"].keys().collect::<Vec<_>>(), ["of_u"]);
+    let names = catalog.apply(|_| Ok(vec![CatalogAction::DropSchema { name: "s".into() }])).await.unwrap();
+    assert_eq!((names.schemas.len(), names.schemas["public"].len()), (1, 0));
+    assert_eq!(Database::open(env).await.unwrap().catalog().snapshot().await.unwrap(), names);
+}
+
+#[tokio::test]
 async fn many_changes_from_two_processes_all_land() {
     let env = memory_env();
     let (a, b) = (Database::open(env.clone()).await.unwrap(), Database::open(env.clone()).await.unwrap());
@@ -90,13 +130,16 @@ proptest::proptest! {
             CatalogAction::CreateSchema { name: "s".into() },
             create("t", table.clone()),
             create("v", view("SELECT 1")),
-            CatalogAction::Replace { schema: "public".into(), name: "v".into(), entry: table },
+            create("i", index(TableId(ulid::Ulid::from_parts(1, 1)), "größer")),
+            CatalogAction::Replace { schema: "public".into(), name: "v".into(), entry: table.clone() },
             CatalogAction::Drop { schema: "public".into(), name: "v".into() },
             CatalogAction::DropSchema { name: "s".into() },
         ];
         let commit = proto::encode_commit(&actions);
         proptest::prop_assert_eq!(&proto::decode_commit(commit.clone().into()).unwrap()[..], &actions[..]);
-        let schemas = [("public".to_owned(), [("v".to_owned(), view("SELECT 1"))].into())].into();
+        let names = [("v", view("SELECT 1")), ("t", table), ("i", index(TableId(ulid::Ulid::nil()), "l2"))];
+        let names = names.map(|(name, entry)| (name.to_owned(), entry));
+        let schemas = [("public".to_owned(), names.into())].into();
         let checkpoint = proto::encode_checkpoint(&schemas);
         proptest::prop_assert_eq!(proto::decode_checkpoint(checkpoint.clone().into()).unwrap(), schemas);
         for mut body in [commit, checkpoint] {

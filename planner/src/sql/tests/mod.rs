@@ -1,5 +1,6 @@
 //! The SQL front, trap by trap.
 
+mod indexes;
 mod limits;
 mod operators;
 mod random;

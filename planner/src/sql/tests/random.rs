@@ -120,6 +120,8 @@ fn mutated_statements_never_panic() {
         "INSERT INTO s.t (a, b) SELECT x <=> $1, y::vector(3) FROM u WHERE z IN (1, 2) ORDER BY 1 LIMIT 3",
         "WITH a AS (SELECT 1) SELECT CASE WHEN b THEN c ELSE d END FROM a JOIN e ON f = g GROUP BY h HAVING i > 1",
         "EXPLAIN (ANALYZE, FORMAT tree) SELECT $$x$$, E'\\n', \"y\" FROM (VALUES (1, 'a')) AS z(p, q)",
+        "CREATE INDEX CONCURRENTLY i ON s.t USING hnsw (v vector_ip_ops) WITH (m = 16, quantizer = 'f16')",
+        "ANALYZE t USING (SELECT v FROM queries)",
         "PREPARE p (int, text) AS DELETE FROM t WHERE a = $1 AND b <-> '[1]' < 2",
     ];
     for _ in 0..20_000 {
