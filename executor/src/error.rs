@@ -52,6 +52,12 @@ pub enum Error {
     /// Storage refused or failed.
     #[error(transparent)]
     Storage(#[from] volley_storage::Error),
+    /// An index whose file is sound but no index of the segment.
+    #[error("the index {path} cannot be used: {detail}; REINDEX builds it anew")]
+    UnusableIndex { path: String, detail: String },
+    /// An index that memory was refused for.
+    #[error("building the index takes {bytes} bytes of memory, which were refused; free memory, or build on another machine")]
+    BuildMemory { bytes: u64 },
     /// The query was stopped while it was at work.
     #[error("the query was cancelled")]
     Cancelled,
@@ -78,6 +84,8 @@ impl Error {
             Error::Signature { .. } => ErrorKind::UndefinedFunction,
             Error::ArgumentType { .. } => ErrorKind::DatatypeMismatch,
             Error::Storage(source) => source.kind(),
+            Error::UnusableIndex { .. } => ErrorKind::Corrupted,
+            Error::BuildMemory { .. } => ErrorKind::OutOfMemory,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::DeadlineExceeded => ErrorKind::DeadlineExceeded,
             Error::Internal { .. } => ErrorKind::Internal,

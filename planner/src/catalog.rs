@@ -11,6 +11,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
 use parking_lot::Mutex;
 use volley_storage::ErrorKind;
+use volley_executor::search::FilterStrategy;
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
 use volley_storage::store::{Consistency, TableStore};
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::sql::settings::Settings;
 use crate::system_tables::{self, SYSTEM_SCHEMA};
 use crate::table::{TableIndex, VolleyTable};
+use crate::vector_topk::settings::SearchSettings;
 
 /// The one catalog of a data directory, as clients see it.
 pub const CATALOG: &str = "volley";
@@ -68,6 +70,12 @@ impl QueryCatalog {
     pub fn state(self: &Arc<Self>) -> SessionState {
         let mut state = self.template.clone();
         state.register_catalog_list(Arc::new(CatalogList(Arc::clone(self))));
+        let search = SearchSettings {
+            recall_target: self.settings.recall_target(),
+            strategy: FilterStrategy::of_name(self.settings.filter_strategy()).unwrap_or_default(),
+            ef: self.settings.ef_search(),
+        };
+        state.config_mut().set_extension(Arc::new(search));
         state.mark_start_execution();
         state
     }

@@ -79,9 +79,44 @@ pub(super) struct VectorTopK {
     pub(super) filter: Option<PhysicalExprNode>,
     #[prost(sint32, repeated, tag = "8")]
     pub(super) filter_columns: Vec<i32>,
-    /// Whether the query asked for an exact search.
-    #[prost(bool, tag = "9")]
-    pub(super) asked_exact: bool,
+    /// Why the search is exact, where it is: the reason's position in the codec's list.
+    #[prost(uint32, tag = "9")]
+    pub(super) exact_reason: u32,
+    #[prost(message, optional, tag = "10")]
+    pub(super) approximate: Option<Approximate>,
+    /// The largest distance wanted.
+    #[prost(float, optional, tag = "11")]
+    pub(super) bound: Option<f32>,
+}
+
+/// How a search may be approximate.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Approximate {
+    /// The index's name, its method, columns and parameters.
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) method: String,
+    #[prost(sint32, repeated, tag = "3")]
+    pub(super) columns: Vec<i32>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) parameters: Vec<Parameter>,
+    #[prost(float, tag = "5")]
+    pub(super) recall_target: f32,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) ef: Option<u64>,
+    /// The strategy's name.
+    #[prost(string, tag = "7")]
+    pub(super) strategy: String,
+}
+
+/// A parameter of an index.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Parameter {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
 }
 
 /// A tie-breaker of a search.

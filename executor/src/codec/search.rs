@@ -11,13 +11,15 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::PhysicalPlanDecodeContext;
 use volley_storage::ids::FieldId;
+use volley_storage::index_definition::IndexDefinition;
 
-use super::messages::{FetchRows, Tie, VectorTopK};
+use super::messages::{self, FetchRows, Tie, VectorTopK};
 use super::{Converter, encode_expr, malformed, scan_of, segments};
 use crate::error::Error;
 use crate::fetch_rows::FetchRowsExec;
+use crate::search::{Approximate, FilterStrategy};
 use crate::segment_set::SegmentSet;
-use crate::vector_topk::{ExactReason, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
+use crate::vector_topk::{ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
 
 pub(super) fn encode_topk(node: &VectorTopKExec, converter: Converter<'_>) -> Result<VectorTopK> {
     let topk = node.topk();
@@ -36,7 +38,15 @@ pub(super) fn encode_topk(node: &VectorTopKExec, converter: Converter<'_>) -> Re
         ties: ties.collect(),
         filter: filter.map(|filter| encode_expr(&filter.predicate, converter)).transpose()?,
         filter_columns: filter.map_or_else(Vec::new, |filter| filter.columns.iter().map(|id| id.0).collect()),
-        asked_exact: topk.reason == ExactReason::Asked,
+        bound: topk.bound,
+        exact_reason: match &topk.precision {
+            Precision::Exact(reason) => reason_number(*reason),
+            Precision::Approximate { .. } => 0,
+        },
+        approximate: match &topk.precision {
+            Precision::Exact(_) => None,
+            Precision::Approximate { name, approximate } => Some(encode_approximate(name, approximate)),
+        },
     })
 }
 
@@ -71,9 +81,54 @@ pub(super) fn decode_topk(
             .map(|tie| TieBreaker { column: FieldId(tie.column), options: options(tie) })
             .collect(),
         filter,
-        reason: if message.asked_exact { ExactReason::Asked } else { ExactReason::NoIndex },
+        bound: message.bound,
+        precision: match &message.approximate {
+            None => Precision::Exact(reason_of(message.exact_reason)?),
+            Some(approximate) => decode_approximate(approximate)?,
+        },
     };
     VectorTopKExec::try_new(topk, input)
+}
+
+fn encode_approximate(name: &str, approximate: &Approximate) -> messages::Approximate {
+    let IndexDefinition { method, columns, parameters } = &approximate.index;
+    let parameter = |(name, value): &(String, String)| messages::Parameter { name: name.clone(), value: value.clone() };
+    messages::Approximate {
+        name: name.to_owned(),
+        method: method.clone(),
+        columns: columns.iter().map(|id| id.0).collect(),
+        parameters: parameters.iter().map(parameter).collect(),
+        recall_target: approximate.recall_target,
+        ef: approximate.ef.map(|ef| ef as u64),
+        strategy: approximate.strategy.name().to_owned(),
+    }
+}
+
+fn decode_approximate(message: &messages::Approximate) -> Result<Precision> {
+    let parameters = message.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.value.clone()));
+    let index = IndexDefinition {
+        method: message.method.clone(),
+        columns: field_ids(&message.columns),
+        parameters: parameters.collect(),
+    };
+    let strategy = FilterStrategy::of_name(&message.strategy);
+    let strategy = strategy.ok_or_else(|| malformed(format!("no filter strategy {:?}", message.strategy)))?;
+    let ef = message.ef.map(usize::try_from).transpose().map_err(|_| malformed("ef is too large"))?;
+    let approximate = Approximate { index, recall_target: message.recall_target, ef, strategy };
+    Ok(Precision::Approximate { name: message.name.clone(), approximate })
+}
+
+/// The reasons by the number they travel as.
+const REASONS: [ExactReason; 4] =
+    [ExactReason::NoIndex, ExactReason::OtherMetric, ExactReason::Asked, ExactReason::Setting];
+
+fn reason_number(reason: ExactReason) -> u32 {
+    REASONS.iter().position(|known| *known == reason).unwrap_or(0) as u32
+}
+
+fn reason_of(number: u32) -> Result<ExactReason> {
+    let reason = REASONS.get(number as usize).copied();
+    reason.ok_or_else(|| malformed(format!("no reason {number}")).into())
 }
 
 pub(super) fn encode_fetch(node: &FetchRowsExec, _converter: Converter<'_>) -> Result<FetchRows> {

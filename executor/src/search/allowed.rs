@@ -1,27 +1,99 @@
 //! Which rows of a segment may be found: those that are not deleted and satisfy the filter.
+//!
+//! Segments are immutable and filters deterministic, so the answer is kept: a filter that many queries share is evaluated
+//! once a segment. Whoever deletes rows makes another answer, because the number of deleted rows only grows.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
+use datafusion::execution::cache::lru_queue::LruQueue;
+use datafusion::physical_plan::PhysicalExpr;
+use parking_lot::Mutex;
 use volley_index::RowSet;
+use volley_storage::ids::{FieldId, SegmentId};
 
 use crate::search::SearchRequest;
 use crate::segment_set::SegmentHandle;
 use crate::segment_source::matching_rows;
 
-/// The rows of a segment that a request may find; `None` if it is all of them.
-pub(super) async fn allowed_rows(
-    request: &SearchRequest,
-    segment: &SegmentHandle,
-    task: &Arc<TaskContext>,
-) -> Result<Option<RowSet>> {
-    if let Some(filter) = &request.filter {
-        let matching = matching_rows(task, &request.segments, segment.ordinal, filter, &request.filter_columns).await?;
-        return Ok(Some(matching));
+/// Bytes of row sets that are kept: a bit a row, so some 500 filters over a million rows.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// Row sets by segment and filter. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct AllowedRows(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    rows: LruQueue<Key, Arc<RowSet>>,
+    bytes: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    segment: SegmentId,
+    deleted: u64,
+    /// `None` for the rows that are not deleted.
+    filter: Option<(Arc<dyn PhysicalExpr>, Vec<FieldId>)>,
+}
+
+impl AllowedRows {
+    /// The rows of a segment that a request may find; `None` if it is all of them.
+    pub(super) async fn of(
+        &self,
+        request: &SearchRequest,
+        segment: &SegmentHandle,
+        task: &Arc<TaskContext>,
+    ) -> Result<Option<Arc<RowSet>>> {
+        let filter = request.filter.as_ref().map(|filter| (Arc::clone(filter), request.filter_columns.clone()));
+        let deleted = segment.deletes.as_ref().map_or(0, |deletes| deletes.len());
+        if filter.is_none() && deleted == 0 {
+            return Ok(None);
+        }
+        let key = Key { segment: segment.segment.id, deleted, filter };
+        if let Some(rows) = self.0.lock().rows.get(&key) {
+            return Ok(Some(Arc::clone(rows)));
+        }
+        let rows = Arc::new(match &request.filter {
+            Some(filter) => {
+                matching_rows(task, &request.segments, segment.ordinal, filter, &request.filter_columns).await?
+            }
+            None => live_rows(segment),
+        });
+        self.0.lock().keep(key, Arc::clone(&rows));
+        Ok(Some(rows))
     }
-    let Some(deletes) = &segment.deletes else { return Ok(None) };
+}
+
+impl Kept {
+    fn keep(&mut self, key: Key, rows: Arc<RowSet>) {
+        self.bytes += bytes(&rows);
+        if let Some(replaced) = self.rows.put(key, rows) {
+            self.bytes -= bytes(&replaced);
+        }
+        while self.bytes > KEPT_BYTES_MAX
+            && let Some((_, oldest)) = self.rows.pop()
+        {
+            self.bytes -= bytes(&oldest);
+        }
+    }
+}
+
+fn bytes(rows: &RowSet) -> usize {
+    rows.len() / 8
+}
+
+fn live_rows(segment: &SegmentHandle) -> RowSet {
     let mut live = RowSet::new_full(segment.segment.rows as usize);
-    deletes.iter().for_each(|offset| live.remove(offset as usize));
-    Ok(Some(live))
+    segment.deletes.iter().flat_map(|deletes| deletes.iter()).for_each(|offset| live.remove(offset as usize));
+    live
+}
+
+impl fmt::Debug for AllowedRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = self.0.lock();
+        f.debug_struct("AllowedRows").field("sets", &kept.rows.len()).field("bytes", &kept.bytes).finish()
+    }
 }

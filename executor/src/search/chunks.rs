@@ -57,7 +57,8 @@ pub(super) async fn search_chunks(
             floors: Arc::clone(&workers.floors),
             stop: Arc::clone(&workers.stop),
         };
-        run(job, &workers.permits)
+        let stop = Arc::clone(&job.stop);
+        async move { on_thread(&workers.permits, &stop, move || job.run()).await }
     });
     let empty = SegmentHits { hits: vec![Vec::new(); request.query_count()], distances: 0 };
     let found = stream::iter(chunks).buffer_unordered(workers.parallelism.max(1));
@@ -70,15 +71,18 @@ pub(super) async fn search_chunks(
         .await
 }
 
-/// Waits for a CPU thread and searches one chunk on it.
-async fn run(job: Job, permits: &Arc<Semaphore>) -> Result<SegmentHits> {
+/// Waits for a CPU thread and works on it.
+pub(super) async fn on_thread<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    stop: &Stop,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let permit = Arc::clone(permits).acquire_owned().await;
     let permit = permit.map_err(|_| Error::Internal { detail: "the searcher was shut down".into() })?;
-    let stop = Arc::clone(&job.stop);
     let done = tokio::task::spawn_blocking(move || {
         // Held until the thread is free again, even when nobody waits for the result any more.
         let _permit = permit;
-        job.run()
+        work()
     });
     let found = done.await.map_err(|error| Error::Internal { detail: format!("a search thread died: {error}") })?;
     stop.check()?;

@@ -5,20 +5,20 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use crate::interrupt::Interrupt;
-use crate::search::allowed::allowed_rows;
-use crate::search::chunks::{Workers, search_chunks};
-use crate::search::merge::{Found, merge};
-use crate::search::row_ids::RowIdsOf;
+use crate::search::allowed::AllowedRows;
+use crate::search::chunks::Workers;
+use crate::search::indexes::OpenIndexes;
+use crate::search::merge::merge;
+use crate::search::segments::{Searched, Segments};
 use crate::search::stop::{Floors, Stop};
-use crate::search::vectors::SegmentVectors;
-use crate::search::{QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher};
+use crate::search::{ExpectedRecall, QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher};
+use crate::segment_set::split_row_address;
 use crate::segment_source::fetch_rows;
 
-/// Searches segments in this process, exactly.
+/// Searches segments in this process.
 ///
 /// Reading happens on the runtime that calls; distances are computed on its blocking threads, of which searches use no
 /// more at a time than the searcher has permits, however many searches there are.
@@ -26,13 +26,16 @@ use crate::segment_source::fetch_rows;
 pub struct LocalSearcher {
     threads: usize,
     permits: Arc<Semaphore>,
+    allowed: AllowedRows,
+    indexes: OpenIndexes,
 }
 
 impl LocalSearcher {
     /// A searcher that computes on `threads` threads at a time.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
-        Self { threads, permits: Arc::new(Semaphore::new(threads)) }
+        let permits = Arc::new(Semaphore::new(threads));
+        Self { threads, permits, allowed: AllowedRows::default(), indexes: OpenIndexes::default() }
     }
 
     /// The process's own searcher: one thread per core.
@@ -53,24 +56,27 @@ impl ShardSearcher for LocalSearcher {
         let floors = Arc::new(Floors::new(&request));
         let permits = Arc::clone(&self.permits);
         let workers = Workers { permits, parallelism: self.threads, floors, stop };
+        let segments = Segments {
+            request: &request,
+            task,
+            workers: &workers,
+            allowed: &self.allowed,
+            indexes: &self.indexes,
+            at_a_time: self.threads + 1,
+        };
+        let searched = segments.search().await?;
 
-        // One segment more than there are threads, so that one is read while the others are searched.
-        let ordinals = request.ordinals.clone().into_iter();
-        let searches = ordinals.map(|ordinal| search_segment(&request, ordinal, task, &workers));
-        let searched: Vec<_> = stream::iter(searches).buffer_unordered(self.threads + 1).try_collect().await?;
         let mut metrics = SearchMetrics::default();
-        let mut found = Vec::with_capacity(searched.len());
-        for (segment, work) in searched {
-            metrics.segments += work.segments;
-            metrics.distances += work.distances;
-            metrics.rows_filtered += work.rows_filtered;
-            metrics.bytes += work.bytes;
-            found.push(segment);
-        }
-        let mut queries = Vec::with_capacity(request.query_count());
+        searched.iter().for_each(|segment| metrics.add(segment.group.clone(), segment.bytes));
+        let mut answers = Vec::with_capacity(request.query_count());
         for query in 0..request.query_count() {
             let complete = request.floor_of(query) == f32::INFINITY;
-            let hits = merge(&found, query, request.k, request.ties, complete)?;
+            let found = searched.iter().map(|segment| &segment.found);
+            answers.push(merge(found, query, request.k, request.ties, complete)?);
+        }
+        metrics.expected = expected(&searched, &answers);
+        let mut queries = Vec::with_capacity(answers.len());
+        for hits in answers {
             queries.push(with_columns(&request, hits, task).await?);
         }
         workers.stop.check()?;
@@ -78,46 +84,20 @@ impl ShardSearcher for LocalSearcher {
     }
 }
 
-/// Searches one segment.
-async fn search_segment(
-    request: &SearchRequest,
-    ordinal: u32,
-    task: &Arc<TaskContext>,
-    workers: &Workers,
-) -> Result<(Found, SearchMetrics)> {
-    workers.stop.check()?;
-    let segment = request.segments.get(ordinal)?;
-    let rows = segment.segment.rows as usize;
-    let allowed = allowed_rows(request, segment, task).await?.map(Arc::new);
-    let left = allowed.as_ref().map_or(rows, |allowed| allowed.count());
-    let mut metrics = SearchMetrics { segments: 1, rows_filtered: (rows - left) as u64, ..SearchMetrics::default() };
-    let mut found = Found {
-        segment: segment.clone(),
-        allowed: allowed.clone(),
-        hits: vec![Vec::new(); request.query_count()],
-        row_ids: RowIdsOf::From(0),
-    };
-    if left == 0 || request.k == 0 {
-        return Ok((found, metrics));
+/// The recall to expect of answers: that of each row's segment, where rows of segments that were searched exactly count
+/// as certain.
+fn expected(searched: &[Searched], answers: &[Vec<SearchHit>]) -> ExpectedRecall {
+    let (mut sum, mut count, mut samples) = (0.0, 0u64, u32::MAX);
+    for hit in answers.iter().flatten() {
+        let (ordinal, _) = split_row_address(hit.address);
+        let segment = searched.iter().find(|segment| segment.found.segment.ordinal == ordinal);
+        let expected = segment.and_then(|segment| segment.group.expected);
+        sum += expected.map_or(1.0, |expected| expected.recall);
+        samples = samples.min(expected.map_or(u32::MAX, |expected| expected.samples));
+        count += 1;
     }
-    found.row_ids = RowIdsOf::open(&request.segments, segment, task).await?;
-    let vectors = SegmentVectors::open(&request.segments, segment, request.column, request.dim, task).await?;
-    let defined = match vectors.nulls(rows)? {
-        None => allowed,
-        Some(nulls) => {
-            let mut defined = allowed.map_or_else(|| volley_index::RowSet::new_full(rows), Arc::unwrap_or_clone);
-            defined.and_not(&nulls);
-            Some(Arc::new(defined))
-        }
-    };
-    let compared = defined.as_ref().map_or(rows, |defined| defined.count());
-    if compared > 0 {
-        let searched = search_chunks(request, vectors, rows, defined, workers).await?;
-        found.hits = searched.hits;
-        metrics.distances = searched.distances;
-        metrics.bytes = (compared * request.dim * size_of::<f32>()) as u64;
-    }
-    Ok((found, metrics))
+    let recall = if count == 0 { 1.0 } else { sum / count as f64 };
+    ExpectedRecall { recall, samples: if samples == u32::MAX { 0 } else { samples } }
 }
 
 /// The hits with the columns that the request wants of them.

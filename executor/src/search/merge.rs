@@ -46,11 +46,17 @@ impl Found {
 /// The k first rows of all segments for one query, with `ties` also all that are as far away as the k-th.
 ///
 /// `complete` says that no floor has hidden a row with a distance; only then is a row without one wanted.
-pub(super) fn merge(segments: &[Found], query: usize, k: usize, ties: bool, complete: bool) -> Result<Vec<SearchHit>> {
-    let farthest = kth_distance(segments, query, k);
+pub(super) fn merge<'a>(
+    segments: impl Iterator<Item = &'a Found> + Clone,
+    query: usize,
+    k: usize,
+    ties: bool,
+    complete: bool,
+) -> Result<Vec<SearchHit>> {
+    let farthest = kth_distance(segments.clone(), query, k);
     let is_wanted = |hit: &&Hit| farthest.is_none_or(|limit| hit.distance.total_cmp(&limit) != Ordering::Greater);
     let mut hits = Vec::new();
-    for segment in segments {
+    for segment in segments.clone() {
         for hit in segment.hits[query].iter().filter(is_wanted) {
             hits.push(segment.hit(hit.row, Some(hit.distance))?);
         }
@@ -80,9 +86,9 @@ pub(super) fn merge(segments: &[Found], query: usize, k: usize, ties: bool, comp
 }
 
 /// The distance of the k-th hit; `None` if there are fewer.
-fn kth_distance(segments: &[Found], query: usize, k: usize) -> Option<f32> {
+pub(super) fn kth_distance<'a>(segments: impl Iterator<Item = &'a Found>, query: usize, k: usize) -> Option<f32> {
     let mut distances: Vec<f32> =
-        segments.iter().flat_map(|segment| &segment.hits[query]).map(|hit| hit.distance).collect();
+        segments.flat_map(|segment| &segment.hits[query]).map(|hit| hit.distance).collect();
     let index = k.checked_sub(1).filter(|index| *index < distances.len())?;
     let (_, kth, _) = distances.select_nth_unstable_by(index, f32::total_cmp);
     Some(*kth)

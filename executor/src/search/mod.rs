@@ -6,7 +6,9 @@
 //! ```text
 //! SearchRequest ─▶ per segment: rows allowed = not deleted ∧ filter          (allowed)
 //!                               vectors     = sidecar, or the column itself  (vectors)
-//!                               chunks of rows on CPU threads, floor shared  (chunks)
+//!                               by its index, or by looking at all rows      (segments)
+//!                                 the index's graph, then f32 distances      (graph)
+//!                                 chunks of rows on threads, floor shared    (chunks)
 //!                ─▶ merge by (distance, row id), NULL distances last         (merge)
 //!                ─▶ the columns asked for                                    (local)
 //! ```
@@ -15,6 +17,10 @@
 //! |---|---|
 //! | `request` | [`SearchRequest`], [`SearchResponse`] and the trait |
 //! | `local` | [`LocalSearcher`] |
+//! | `report` | what a search did |
+//! | `segments` | the segments of one search, each searched exactly or by its index |
+//! | `indexes` | the indexes of segments, opened |
+//! | `graph` | approximate search of one segment |
 //! | `allowed` | which rows of a segment may be found |
 //! | `vectors` | where a segment's vectors are |
 //! | `chunks` | exact search of one segment, in parallel |
@@ -24,15 +30,20 @@
 
 mod allowed;
 mod chunks;
+mod graph;
+pub(crate) mod indexes;
 mod local;
 mod merge;
+mod report;
 mod request;
 mod row_ids;
+mod segments;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vectors;
 
 pub use local::LocalSearcher;
-pub use request::{QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, Searcher, ShardSearcher};
+pub use request::{Approximate, FilterStrategy, QueryHits, SearchHit, SearchRequest, SearchResponse, Searcher, ShardSearcher};
+pub use report::{ExactWay, ExpectedRecall, SearchMetrics, SegmentGroup, Way};
 pub use volley_index::Metric;

@@ -11,9 +11,10 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::PhysicalExpr;
 use volley_index::Metric;
 use volley_storage::ids::FieldId;
+use volley_storage::index_definition::IndexDefinition;
 
 use crate::error::Error;
-use crate::search::LocalSearcher;
+use crate::search::{LocalSearcher, SearchMetrics};
 use crate::segment_set::SegmentSet;
 
 /// The k nearest rows to each of Q vectors, among some segments of one table version. Cheap to clone.
@@ -39,10 +40,8 @@ pub struct SearchRequest {
     pub filter: Option<Arc<dyn PhysicalExpr>>,
     /// The columns of the filter.
     pub filter_columns: Vec<FieldId>,
-    /// The least recall wanted of an approximate search; `None`: exact.
-    pub recall_target: Option<f32>,
-    /// How many distances an approximate search may compute before it goes exact.
-    pub distance_budget: Option<u64>,
+    /// How the answer may be approximate; `None`: not at all.
+    pub approximate: Option<Approximate>,
     /// Per query, a distance beyond which the caller has k rows already: nothing farther is wanted.
     pub floor: Option<Arc<[f32]>>,
     /// Columns wanted with the hits.
@@ -76,6 +75,53 @@ impl SearchRequest {
     }
 }
 
+/// How an answer may be approximate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Approximate {
+    /// The index: its files are the sidecars of this description. Segments without one are searched exactly.
+    pub index: IndexDefinition,
+    /// The least share of the true neighbours wanted, above 0 and below 1.
+    pub recall_target: f32,
+    /// The beam width of the traversal, where the caller wants another one than the calibration gives.
+    pub ef: Option<usize>,
+    /// How a filter is applied.
+    pub strategy: FilterStrategy,
+}
+
+/// How a filter and an index work together in a segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum FilterStrategy {
+    /// Whatever costs least.
+    #[default]
+    Auto,
+    /// All rows that match are compared; the index is not used.
+    Exact,
+    /// The traversal keeps only rows that match.
+    In,
+    /// The traversal finds more rows than wanted, and those that do not match are taken out.
+    Post,
+}
+
+impl FilterStrategy {
+    /// Every strategy.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Exact, Self::In, Self::Post];
+
+    /// The name that settings and plans use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Exact => "exact",
+            Self::In => "in",
+            Self::Post => "post",
+        }
+    }
+
+    /// The strategy of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strategy| strategy.name() == name)
+    }
+}
+
 /// A found row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchHit {
@@ -95,19 +141,6 @@ pub struct QueryHits {
     pub hits: Vec<SearchHit>,
     /// The columns of [`SearchRequest::projection`], one row per hit.
     pub columns: RecordBatch,
-}
-
-/// What a search did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SearchMetrics {
-    /// Segments searched.
-    pub segments: u64,
-    /// Distances computed.
-    pub distances: u64,
-    /// Rows that the filter or a deletion took out before any distance was computed.
-    pub rows_filtered: u64,
-    /// Bytes of vectors in the segments that were read.
-    pub bytes: u64,
 }
 
 /// The answer.

@@ -1,7 +1,9 @@
 //! [`VectorTopKExec`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -20,12 +22,14 @@ use datafusion::physical_plan::{
     apply_expression_roots,
 };
 use futures::stream;
+use parking_lot::Mutex;
 use volley_storage::schema::vector_dimension;
 
 use super::order::{output_batch, output_order, output_schema};
 use super::query::resolve;
-use super::{Query, TopK};
+use super::{Precision, Query, TopK};
 use crate::error::Error;
+use super::report::{Report, Verify, measured_recall};
 use crate::search::{SearchMetrics, SearchRequest, Searcher};
 use crate::segment_set::SegmentSet;
 use crate::segment_source::{SegmentSource, parts_of};
@@ -50,6 +54,8 @@ pub struct VectorTopKExec {
     order: LexOrdering,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// What was done, once it has been: by partition.
+    reports: Arc<Mutex<BTreeMap<usize, Report>>>,
 }
 
 impl VectorTopKExec {
@@ -74,7 +80,8 @@ impl VectorTopKExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { topk, input, segments, dimension, order, properties: Arc::new(properties), metrics })
+        let (properties, reports) = (Arc::new(properties), Arc::default());
+        Ok(Self { topk, input, segments, dimension, order, properties, metrics, reports })
     }
 
     /// What is searched for.
@@ -127,9 +134,11 @@ impl VectorTopKExec {
             ties: !topk.ties.is_empty(),
             filter: topk.filter.as_ref().map(|filter| Arc::clone(&filter.predicate)),
             filter_columns: topk.filter.as_ref().map(|filter| filter.columns.clone()).unwrap_or_default(),
-            recall_target: None,
-            distance_budget: None,
-            floor: None,
+            approximate: match &topk.precision {
+                Precision::Exact(_) => None,
+                Precision::Approximate { approximate, .. } => Some(approximate.clone()),
+            },
+            floor: topk.bound.map(|bound| Arc::from([bound])),
             projection: topk.ties.iter().map(|tie| tie.column).collect(),
             deadline: None,
         })
@@ -138,12 +147,23 @@ impl VectorTopKExec {
     /// Searches these segments.
     async fn search(self, ordinals: Vec<u32>, counters: Counters, task: Arc<TaskContext>) -> Result<RecordBatch> {
         let request = self.request(ordinals)?;
-        let response = Searcher::of(&task).search(request, &task).await?;
+        let begun = Instant::now();
+        let searcher = Searcher::of(&task);
+        let response = searcher.search(request.clone(), &task).await?;
+        let time = begun.elapsed();
         counters.add(&response.metrics);
         let Some(found) = response.queries.first() else {
             return Err(Error::Internal { detail: "a searcher answered no query".into() }.into());
         };
-        output_batch(&self.schema(), &self.topk.ties, self.topk.k, &found.hits, &found.columns)
+        let batch = output_batch(&self.schema(), &self.topk.ties, self.topk.k, &found.hits, &found.columns)?;
+        let measured_recall = match task.session_config().get_extension::<Verify>() {
+            Some(_) => Some(measured_recall(searcher.as_ref(), request, &found.hits, &task).await?),
+            None => None,
+        };
+        let returned = batch.num_rows();
+        let report = Report { metrics: response.metrics, returned, requested: self.topk.k, measured_recall, time };
+        self.reports.lock().insert(counters.partition, report);
+        Ok(batch)
     }
 }
 
@@ -163,6 +183,7 @@ fn scan_of(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &SegmentSo
 
 /// The metrics of one partition.
 struct Counters {
+    partition: usize,
     segments: Count,
     distances: Count,
     rows_filtered: Count,
@@ -173,6 +194,7 @@ impl Counters {
     fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
         let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
         Self {
+            partition,
             segments: counter("segments"),
             distances: counter("distances"),
             rows_filtered: counter("rows_filtered"),
@@ -196,7 +218,7 @@ impl DisplayAs for VectorTopKExec {
         let column = name(topk.column);
         if format == DisplayFormatType::TreeRender {
             writeln!(f, "k={}\nmetric={}\ncolumn={column}", topk.k, topk.metric)?;
-            return writeln!(f, "strategy=exact ({})", topk.reason);
+            return writeln!(f, "{}", topk.precision);
         }
         write!(f, "VectorTopKExec: k={}, metric={}, column={column}", topk.k, topk.metric)?;
         write!(f, ", dimension={}", self.dimension)?;
@@ -210,7 +232,14 @@ impl DisplayAs for VectorTopKExec {
         if let Some(filter) = &topk.filter {
             write!(f, ", filter={}", filter.predicate)?;
         }
-        write!(f, ", strategy=exact ({})", topk.reason)
+        if let Some(bound) = topk.bound {
+            write!(f, ", distance<={bound}")?;
+        }
+        write!(f, ", {}", topk.precision)?;
+        for report in self.reports.lock().values() {
+            write!(f, ", {report}")?;
+        }
+        Ok(())
     }
 }
 

@@ -3,10 +3,12 @@
 mod exec;
 mod order;
 mod query;
+mod report;
 #[cfg(test)]
 mod tests;
 
 pub use exec::VectorTopKExec;
+pub use report::Verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::physical_plan::PhysicalExpr;
 use volley_storage::ids::FieldId;
 
-use crate::search::Metric;
+use crate::search::{Approximate, FilterStrategy, Metric};
 
 /// Name of the column in which searches return distances: Float64, NULL where the distance is not defined.
 pub const DISTANCE_COLUMN: &str = "__distance";
@@ -35,8 +37,42 @@ pub struct TopK {
     pub ties: Vec<TieBreaker>,
     /// What found rows satisfy.
     pub filter: Option<SearchFilter>,
-    /// Why the search is exact.
-    pub reason: ExactReason,
+    /// The largest distance wanted; rows without a distance are not, then.
+    pub bound: Option<f32>,
+    /// How near to the truth the answer has to be.
+    pub precision: Precision,
+}
+
+/// How near to the truth a search's answer has to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Precision {
+    /// Every row that qualifies is looked at.
+    Exact(ExactReason),
+    /// An index may be used.
+    Approximate {
+        /// The index's name, for plans to show.
+        name: String,
+        /// How.
+        approximate: Approximate,
+    },
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Precision::Exact(reason) => write!(f, "strategy=exact ({reason})"),
+            Precision::Approximate { name, approximate } => {
+                write!(f, "index={name}, recall_target={}", approximate.recall_target)?;
+                if let Some(ef) = approximate.ef {
+                    write!(f, ", ef={ef}")?;
+                }
+                match approximate.strategy {
+                    FilterStrategy::Auto => Ok(()),
+                    strategy => write!(f, ", filter_strategy={}", strategy.name()),
+                }
+            }
+        }
+    }
 }
 
 /// The vector that rows are compared with; it has the column's dimension.
@@ -71,15 +107,21 @@ pub struct SearchFilter {
 pub enum ExactReason {
     /// The column has no index.
     NoIndex,
-    /// The query says `exact(…)`.
+    /// The column has indexes, but none of this distance.
+    OtherMetric,
+    /// The query says `exact(…)`, or asks for a recall of 1.
     Asked,
+    /// `volley.filter_strategy` says so.
+    Setting,
 }
 
 impl fmt::Display for ExactReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ExactReason::NoIndex => "no index",
+            ExactReason::OtherMetric => "no index of this distance",
             ExactReason::Asked => "asked for",
+            ExactReason::Setting => "volley.filter_strategy",
         })
     }
 }

@@ -4,7 +4,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 
-use super::{ExactReason, Query, TieBreaker, TopK, VectorTopKExec};
+use super::{ExactReason, Precision, Query, TieBreaker, TopK, VectorTopKExec};
 use crate::fetch_rows::FetchRowsExec;
 use crate::search::Metric;
 use crate::search::tests::fixture::{EMB, Fixture, ID, Insert, Row, TENANT, ids_and_distances};
@@ -18,7 +18,8 @@ fn topk(k: usize) -> TopK {
         k,
         ties: vec![TieBreaker { column: ID, options: Default::default() }],
         filter: None,
-        reason: ExactReason::NoIndex,
+        bound: None,
+        precision: Precision::Exact(ExactReason::NoIndex),
     }
 }
 

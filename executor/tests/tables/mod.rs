@@ -27,7 +27,7 @@ use volley_executor::fetch_rows::FetchRowsExec;
 use volley_executor::segment_set::{SegmentSet, StorageHandle};
 use volley_executor::segment_source::{SegmentPart, register, scan_config};
 use volley_executor::types::{vector_item_field, vector_type};
-use volley_executor::vector_topk::{ExactReason, Query, TopK, VectorTopKExec};
+use volley_executor::vector_topk::{ExactReason, Precision, Query, TopK, VectorTopKExec};
 use volley_index::Metric;
 use volley_storage::ids::{FieldId, SchemaId, TableId, TxnId};
 use volley_storage::schema::{FIELD_ID_KEY, TableSchema};
@@ -237,7 +237,8 @@ impl Search {
             k: K,
             ties: Vec::new(),
             filter: None,
-            reason: ExactReason::NoIndex,
+            bound: None,
+        precision: Precision::Exact(ExactReason::NoIndex),
         };
         let mut search = Self { set: Arc::clone(set), topk, winners, schema: Arc::new(Schema::empty()) };
         search.schema = search.plan(&SessionContext::new().state()).unwrap().schema();

@@ -7,7 +7,6 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use volley_executor::functions::{Contract, contract, metric_of};
 use volley_executor::search::Metric;
 use volley_executor::types::scalar_to_vector;
-use volley_executor::vector_topk::ExactReason;
 use volley_storage::schema::{TableSchema, vector_dimension};
 
 use super::node::{ConstantVector, QueryVector, TableColumn};
@@ -25,8 +24,8 @@ pub struct Distance {
     pub query: QueryVector,
     /// Dimension of both.
     pub dimension: usize,
-    /// Why the search is exact.
-    pub reason: ExactReason,
+    /// What the query demands of the answer.
+    pub contract: Option<Contract>,
 }
 
 /// The distance that an expression over a table's columns is.
@@ -36,11 +35,12 @@ pub struct Distance {
 pub fn distance_of(expr: &Expr, schema: &TableSchema) -> Option<Distance> {
     if let Some((demanded, inner)) = contract(expr) {
         let distance = distance_of(inner, schema)?;
-        return Some(match demanded {
-            Contract::Exact => Distance { reason: ExactReason::Asked, ..distance },
-            // Every exact search has the recall asked for.
-            Contract::Approximate(_) => distance,
-        });
+        // Of several the strictest holds: `exact` wherever it stands.
+        let contract = match distance.contract {
+            Some(Contract::Exact) => Contract::Exact,
+            _ => demanded,
+        };
+        return Some(Distance { contract: Some(contract), ..distance });
     }
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let metric = metric_of(func.name())?;
@@ -53,7 +53,7 @@ pub fn distance_of(expr: &Expr, schema: &TableSchema) -> Option<Distance> {
     let field = schema.arrow.field(schema.index_of(column.field)?);
     let dimension = vector_dimension(field.data_type())?;
     let query = query_vector(other, dimension)?;
-    Some(Distance { call: expr.clone(), metric, column, query, dimension, reason: ExactReason::NoIndex })
+    Some(Distance { call: expr.clone(), metric, column, query, dimension, contract: None })
 }
 
 /// A constant as a vector of this dimension with finite elements, or a subquery that gives one for all rows.

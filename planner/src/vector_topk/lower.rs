@@ -14,18 +14,26 @@ use async_trait::async_trait;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, internal_err};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use volley_executor::fetch_rows::FetchRowsExec;
-use volley_executor::vector_topk::{Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
+use volley_executor::segment_source::SegmentSource;
+use volley_executor::search::{Approximate, FilterStrategy};
+use volley_executor::vector_topk::{
+    ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec,
+};
 use volley_storage::ids::FieldId;
 use volley_storage::schema::field_id;
 
-use super::node::{QueryVector, VectorTopK};
+use super::node::{Demanded, QueryVector, VectorTopK};
+use super::settings::SearchSettings;
 
 /// DataFusion's planner of physical plans, which also knows Volley's nodes.
 #[derive(Debug, Default)]
@@ -92,18 +100,58 @@ impl ExtensionPlanner for VectorTopKPlanner {
             k: search.k,
             ties: ties.collect(),
             filter,
-            reason: search.reason,
+            bound: search.bound.map(|bound| bound.0),
+            precision: precision(&search.precision, session),
         };
         let columns = node.input.schema().fields().iter().map(|field| match field_id(field) {
             Some(id) => Ok(id),
             None => internal_err!("column {} of a Volley table has no id", field.name()),
         });
         let columns = columns.collect::<Result<Vec<FieldId>>>()?;
-        let searched = VectorTopKExec::try_new(topk, Arc::clone(scan))?;
+        let searched = VectorTopKExec::try_new(topk, in_one_partition(scan)?)?;
         let set = Arc::clone(searched.segments());
         let order = searched.order().clone();
         let merged = SortPreservingMergeExec::new(order.clone(), Arc::new(searched)).with_fetch(Some(search.k));
         Ok(Some(Arc::new(FetchRowsExec::try_new(Arc::new(merged), order, set, columns, search.k)?)))
+    }
+}
+
+/// The scan with all its segments in one partition.
+///
+/// A search works on many threads by itself, and knows best what to ask of a segment when it sees all of them.
+fn in_one_partition(scan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some((config, _)) = scan.downcast_ref::<DataSourceExec>().and_then(|scan| {
+        scan.downcast_to_file_source::<SegmentSource>()
+    }) else {
+        return Ok(Arc::clone(scan));
+    };
+    let files = config.file_groups.iter().flat_map(|group| group.iter().cloned()).collect();
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_file_groups(vec![FileGroup::new(files)])
+        .with_output_partitioning(Some(Partitioning::UnknownPartitioning(1)))
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+/// What the query demands, completed by the session's settings.
+fn precision(demanded: &Demanded, session: &dyn Session) -> Precision {
+    let (index, recall) = match demanded {
+        Demanded::Exact(reason) => return Precision::Exact(*reason),
+        Demanded::Approximate { index, recall } => (index, *recall),
+    };
+    let settings = session.config().get_extension::<SearchSettings>().map(|found| *found).unwrap_or_default();
+    if settings.strategy == FilterStrategy::Exact {
+        return Precision::Exact(ExactReason::Setting);
+    }
+    Precision::Approximate {
+        name: index.name.clone(),
+        approximate: Approximate {
+            index: index.definition.clone(),
+            recall_target: recall.map_or(settings.recall_target, |recall| recall.0),
+            // A recall in the query says more than an effort in the session.
+            ef: settings.ef.filter(|_| recall.is_none()),
+            strategy: settings.strategy,
+        },
     }
 }
 

@@ -18,13 +18,17 @@
 //! | [`rule`] | the optimizer rule: the shape it proves, and the rewrite |
 //! | [`trace`] | a chain of plan nodes over one scan, each output column written in the table's own columns |
 //! | [`distance`] | which expressions are a distance between a column and a constant |
+//! | `why` | why an ORDER BY distance is not a search |
+//! | [`settings`] | what a session's settings say about searches |
 //! | [`lower`] | the node to physical operators |
 
 pub mod distance;
 pub mod lower;
 pub mod node;
 pub mod rule;
+pub mod settings;
 pub mod trace;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -32,3 +36,4 @@ mod tests;
 pub use lower::{VectorTopKPlanner, VolleyQueryPlanner};
 pub use node::VectorTopK;
 pub use rule::VectorTopKRule;
+pub use why::why_exact;

@@ -12,6 +12,8 @@ use volley_executor::search::Metric;
 use volley_executor::vector_topk::{DISTANCE_COLUMN, ExactReason};
 use volley_storage::ids::FieldId;
 
+use crate::table::TableIndex;
+
 /// The k rows of a table that are nearest to one vector, among those that satisfy a filter.
 ///
 /// *Input:* a scan of the table. It names the columns that the winners need, prunes segments by its own filters, and
@@ -44,8 +46,60 @@ pub struct TopKSearch {
     pub ties: Vec<TieBreak>,
     /// What every row satisfies: deterministic, over the table's columns.
     pub filter: Option<Expr>,
-    /// Why the search is exact.
-    pub reason: ExactReason,
+    /// The largest distance wanted; rows without a distance are not, then.
+    pub bound: Option<Bound>,
+    /// How near to the truth the answer has to be, as far as the query says.
+    pub precision: Demanded,
+}
+
+/// How near to the truth an answer has to be, as the query and the table's indexes have it; the session's settings say the
+/// rest when the node is lowered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Demanded {
+    /// Every row that qualifies is looked at.
+    Exact(ExactReason),
+    /// An index may be used.
+    Approximate {
+        /// The index.
+        index: TableIndex,
+        /// The recall that the query itself asks for.
+        recall: Option<Recall>,
+    },
+}
+
+/// A share of the true neighbours.
+pub type Recall = Bits;
+/// A distance.
+pub type Bound = Bits;
+
+/// A number. Equal if its bits are.
+#[derive(Debug, Clone, Copy)]
+pub struct Bits(pub f32);
+
+impl PartialEq for Bits {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Bits {}
+
+impl Hash for Bits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl fmt::Display for Demanded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Demanded::Exact(reason) => write!(f, "strategy=exact ({reason})"),
+            Demanded::Approximate { index, recall } => {
+                write!(f, "index={}", index.name)?;
+                recall.map_or(Ok(()), |recall| write!(f, ", recall_target={}", recall.0))
+            }
+        }
+    }
 }
 
 /// A column of a Volley table, by id and as the plan calls it.
@@ -156,7 +210,10 @@ impl UserDefinedLogicalNodeCore for VectorTopK {
         if let Some(filter) = &search.filter {
             write!(f, ", filter={filter}")?;
         }
-        write!(f, ", strategy=exact ({})", search.reason)
+        if let Some(bound) = search.bound {
+            write!(f, ", distance<={}", bound.0)?;
+        }
+        write!(f, ", {}", search.precision)
     }
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {

@@ -16,20 +16,21 @@ use std::sync::Arc;
 
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, TableReference};
+use datafusion::common::{Column, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::logical_plan::{Limit, TableScanBuilder};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, Extension, FetchType, LogicalPlan, Projection, SkipType, Sort, SortExpr, TableScan,
+    BinaryExpr, Expr, Extension, FetchType, LogicalPlan, Operator, Projection, SkipType, Sort, SortExpr, TableScan,
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
-use volley_executor::vector_topk::DISTANCE_COLUMN;
+use volley_executor::functions::{Contract, contract};
+use volley_executor::vector_topk::{DISTANCE_COLUMN, ExactReason};
 use volley_storage::schema::{TableSchema, field_id};
 
 use super::distance::{Distance, distance_of};
-use super::node::{TableColumn, TieBreak, TopKSearch, VectorTopK};
+use super::node::{Bits, Bound, Demanded, TableColumn, TieBreak, TopKSearch, VectorTopK};
 use super::trace::Trace;
-use crate::table::VolleyTable;
+use crate::table::{TableIndex, VolleyTable};
 
 /// The largest LIMIT (with OFFSET) that becomes a search. Above it, a scan and a sort are the better plan.
 pub const K_MAX: usize = 16_384;
@@ -100,6 +101,7 @@ fn rewrite_sort(sort: &Sort, fetch: Option<usize>) -> Result<Option<LogicalPlan>
     if !trace.filters.iter().all(|filter| filter.column_refs().into_iter().all(|c| table_column(c, schema).is_some())) {
         return Ok(None);
     }
+    let (bound, filters) = split_bound(&trace.filters, &distance.call);
     let search = TopKSearch {
         column: distance.column.clone(),
         metric: distance.metric,
@@ -107,10 +109,72 @@ fn rewrite_sort(sort: &Sort, fetch: Option<usize>) -> Result<Option<LogicalPlan>
         dimension: distance.dimension,
         k,
         ties,
-        filter: conjunction(trace.filters.iter().cloned()),
-        reason: distance.reason,
+        filter: conjunction(filters),
+        bound,
+        precision: precision(&distance, table),
     };
     build(sort, k, &trace, &key, &distance, search).map(Some)
+}
+
+/// The filters that bound the distance itself, as the largest distance they leave, and the other ones.
+fn split_bound(filters: &[Expr], call: &Expr) -> (Option<Bound>, Vec<Expr>) {
+    let mut least: Option<f32> = None;
+    let mut others = Vec::with_capacity(filters.len());
+    for filter in filters {
+        match bound_of(filter, call) {
+            Some(bound) => least = Some(least.map_or(bound, |least| least.min(bound))),
+            None => others.push(filter.clone()),
+        }
+    }
+    (least.map(Bits), others)
+}
+
+/// The largest distance for which a filter is true, if it says no more than that a distance is below some number.
+fn bound_of(filter: &Expr, call: &Expr) -> Option<f32> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+    let (op, number) = match (left.as_ref(), right.as_ref()) {
+        (distance, Expr::Literal(number, _)) if is_distance(distance, call) => (*op, number),
+        (Expr::Literal(number, _), distance) if is_distance(distance, call) => (op.swap()?, number),
+        _ => return None,
+    };
+    let ScalarValue::Float64(Some(number)) = number else { return None };
+    // Distances are f32 inside: the largest one whose value is still (at most, or below) the number.
+    let nearest = *number as f32;
+    let is_within = |distance: f32| match op {
+        Operator::Lt => f64::from(distance) < *number,
+        _ => f64::from(distance) <= *number,
+    };
+    match op {
+        Operator::Lt | Operator::LtEq if number.is_nan() => None,
+        Operator::Lt | Operator::LtEq if is_within(nearest) => Some(nearest),
+        Operator::Lt | Operator::LtEq => Some(nearest.next_down()),
+        _ => None,
+    }
+}
+
+/// Whether an expression is the distance, whatever contract is stated around it.
+fn is_distance(expr: &Expr, call: &Expr) -> bool {
+    expr == call || contract(expr).is_some_and(|(_, inner)| is_distance(inner, call))
+}
+
+/// Whether an index may answer, and if not, why.
+fn precision(distance: &Distance, table: &VolleyTable) -> Demanded {
+    let recall = match distance.contract {
+        // There is no recall above 1 to be had: it means all.
+        Some(Contract::Exact | Contract::Approximate(Some(1.0..))) => return Demanded::Exact(ExactReason::Asked),
+        Some(Contract::Approximate(recall)) => recall.map(|recall| Bits(recall as f32)),
+        None => None,
+    };
+    let on_column = |index: &&TableIndex| index.definition.columns == [distance.column.field];
+    let mut indexes = table.indexes().iter().filter(on_column).peekable();
+    if indexes.peek().is_none() {
+        return Demanded::Exact(ExactReason::NoIndex);
+    }
+    let metric = distance.metric.name();
+    match indexes.find(|index| index.definition.parameter("metric") == Some(metric)) {
+        Some(index) => Demanded::Approximate { index: index.clone(), recall },
+        None => Demanded::Exact(ExactReason::OtherMetric),
+    }
 }
 
 /// The further sort keys as columns of the table; `None` if one is anything else.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `VOLLEY_TEST_DATA` | where WordNet, Fashion-MNIST and GloVe lie | `../shared/data` beside the project |
 //! | `VOLLEY_VECTOR_QUERIES` | queries per ground truth, up to 1000 | 40 |
+//! | `VOLLEY_RECALL` | recall of every data set and demand, by 1,000 queries | WordNet, 60 queries |
 //! | `VOLLEY_TPCH_SF` | TPC-H's scale factor; 1 also compares with the published answers and limits the time | 0.1 |
 //! | `VOLLEY_TPCH_DIR` | keep the generated files and answers there | a temporary directory |
 //! | `VOLLEY_KILLS` | how often the program is killed | 20 |
@@ -16,6 +17,7 @@ mod engine;
 mod kills;
 mod memory;
 mod program;
+mod recall;
 mod tpch;
 mod vectors;
 mod writers;

@@ -16,19 +16,19 @@ use super::engine::Db;
 use super::setting;
 
 /// One table and where its rows come from.
-struct Table {
-    create: &'static str,
-    name: &'static str,
-    file: &'static str,
-    rows: i64,
+pub(super) struct Table {
+    pub(super) create: &'static str,
+    pub(super) name: &'static str,
+    pub(super) file: &'static str,
+    pub(super) rows: i64,
 }
 
 /// One list of answers: which query columns hold it, and the SQL that must find it.
-struct Truth {
+pub(super) struct Truth {
     /// The prefix of `…_ids` and `…_dists` (or `…_scores`).
-    columns: &'static str,
-    operator: &'static str,
-    filter: &'static str,
+    pub(super) columns: &'static str,
+    pub(super) operator: &'static str,
+    pub(super) filter: &'static str,
 }
 
 const fn truth(columns: &'static str, operator: &'static str, filter: &'static str) -> Truth {
@@ -36,12 +36,12 @@ const fn truth(columns: &'static str, operator: &'static str, filter: &'static s
 }
 
 /// A set of data: its tables, its queries and their answers.
-struct DataSet {
-    tables: &'static [Table],
-    queries: &'static str,
-    searched: &'static str,
-    key: &'static str,
-    truths: &'static [Truth],
+pub(super) struct DataSet {
+    pub(super) tables: &'static [Table],
+    pub(super) queries: &'static str,
+    pub(super) searched: &'static str,
+    pub(super) key: &'static str,
+    pub(super) truths: &'static [Truth],
 }
 
 const SYNSETS: &str = "CREATE TABLE synsets (synset_id BIGINT PRIMARY KEY, pos TEXT NOT NULL, lexname TEXT NOT NULL, \
@@ -65,7 +65,7 @@ const SAMPLE: DataSet = DataSet {
     ],
 };
 
-const WORDNET: DataSet = DataSet {
+pub(super) const WORDNET: DataSet = DataSet {
     tables: &[
         Table { create: SYNSETS, name: "synsets", file: "wordnet_synsets.parquet", rows: 117_659 },
         Table { create: RELATIONS, name: "relations", file: "wordnet_relations.parquet", rows: 377_592 },
@@ -85,7 +85,7 @@ const WORDNET: DataSet = DataSet {
     ],
 };
 
-const FASHION: DataSet = DataSet {
+pub(super) const FASHION: DataSet = DataSet {
     tables: &[Table {
         create: "CREATE TABLE fashion (id BIGINT PRIMARY KEY, label INTEGER NOT NULL, embedding vector(784) NOT NULL)",
         name: "fashion",
@@ -98,7 +98,7 @@ const FASHION: DataSet = DataSet {
     truths: &[truth("gt", "<->", "TRUE")],
 };
 
-const GLOVE: DataSet = DataSet {
+pub(super) const GLOVE: DataSet = DataSet {
     tables: &[Table {
         create: "CREATE TABLE glove (id BIGINT PRIMARY KEY, word TEXT NOT NULL, rank INTEGER NOT NULL, \
                  length INTEGER NOT NULL, kind TEXT NOT NULL, in_wordnet BOOLEAN NOT NULL, embedding vector(50) NOT NULL)",
@@ -119,6 +119,11 @@ const GLOVE: DataSet = DataSet {
         truth("gt_01pct", "<=>", "kind = 'alpha' AND length = 1 OR length >= 24"),
     ],
 };
+
+/// The vectors of the first queries of a file.
+pub(super) fn queries(path: &Path, columns: &str, most: usize) -> Vec<datafusion::scalar::ScalarValue> {
+    read_queries(path, columns, most).into_iter().map(|query| query.vector).collect()
+}
 
 #[test]
 fn sample() {
@@ -143,16 +148,24 @@ fn glove() {
 impl DataSet {
     /// Checks it, or says that its files are not there.
     fn check_if_there(&self) {
+        if let Some(directory) = self.directory() {
+            self.check(&directory);
+        }
+    }
+
+    /// Where its files lie; says so if they are not there.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
         let directory = std::env::var_os("VOLLEY_TEST_DATA")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-        match directory.join(self.queries).exists() {
-            true => self.check(&directory),
-            false => eprintln!(
-                "NOT TESTED: {} is not in {}; set VOLLEY_TEST_DATA to where the data lies",
-                self.queries,
-                directory.display()
-            ),
+        if directory.join(self.queries).exists() {
+            return Some(directory);
         }
+        eprintln!(
+            "NOT TESTED: {} is not in {}; set VOLLEY_TEST_DATA to where the data lies",
+            self.queries,
+            directory.display()
+        );
+        None
     }
 
     fn check(&self, directory: &Path) {
@@ -199,7 +212,7 @@ impl DataSet {
 }
 
 impl Table {
-    fn load(&self, db: &Db, directory: &Path) {
+    pub(super) fn load(&self, db: &Db, directory: &Path) {
         db.sql(self.create);
         let path = directory.join(self.file);
         let start = Instant::now();

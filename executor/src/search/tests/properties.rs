@@ -15,7 +15,7 @@ use super::fixture::{EMB, Fixture, ID, Insert, Row, TENANT, brute_force, ids_and
 use crate::fetch_rows::FetchRowsExec;
 use crate::search::Metric;
 use crate::segment_source::{even_parts, scan_config};
-use crate::vector_topk::{ExactReason, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
+use crate::vector_topk::{ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
 
 #[derive(Debug, Clone, Copy)]
 enum Filter {
@@ -132,7 +132,8 @@ async fn answer(case: &Case) -> Vec<(i64, Option<f64>)> {
         k: case.k,
         ties: case.ties.iter().map(|(column, options)| TieBreaker { column: *column, options: *options }).collect(),
         filter: case.filter.physical(&fixture),
-        reason: ExactReason::NoIndex,
+        bound: None,
+        precision: Precision::Exact(ExactReason::NoIndex),
     };
     let search = VectorTopKExec::try_new(topk, DataSourceExec::from_data_source(config)).unwrap();
     let order = search.order().clone();
