@@ -105,9 +105,9 @@ pub async fn calibrate_index(job: IndexJob, queries: Option<Arc<[f32]>>) -> Resu
     let (measuring, cancel) = (job.clone(), job.cancel.clone());
     let calibration = on_blocking_thread(move || {
         let present = vectors.present(facts.metric())?;
-        let view = HnswView::new(bytes.as_slice(), &facts).ok_or_else(|| internal("an index changed its length"))?;
+        let view = view(bytes.as_slice(), &facts, &vectors)?;
         let queries = queries.as_deref().map(|values| matrix(values, vectors.dim)).transpose()?;
-        measured(&measuring, &vectors, &present, view, queries, before.build_ms, &cancel)
+        measured(&measuring, &present, view, queries, before.build_ms, &cancel)
     })
     .await?;
     let kind = job.definition.calibration_kind();
@@ -171,14 +171,13 @@ fn build(job: &IndexJob, vectors: &Vectors, cancel: &CancellationToken) -> Resul
     })?;
     let build_ms = begun.elapsed().as_millis() as u64;
     let facts = validate(&bytes).map_err(|error| internal(&format!("an index was built wrong: {error}")))?;
-    let view = HnswView::new(&bytes, &facts).ok_or_else(|| internal("an index changed its length"))?;
-    let calibration = measured(job, vectors, &present, view, None, build_ms, cancel)?;
+    let view = view(&bytes, &facts, vectors)?;
+    let calibration = measured(job, &present, view, None, build_ms, cancel)?;
     Ok((bytes, calibration))
 }
 
 fn measured(
     job: &IndexJob,
-    vectors: &Vectors,
     present: &RowSet,
     view: HnswView<'_>,
     queries: Option<Matrix<'_>>,
@@ -187,15 +186,17 @@ fn measured(
 ) -> Result<Calibration> {
     let request = MeasureRequest {
         view,
-        rows: vectors.matrix()?,
         present,
-        metric: params(&job.definition)?.metric,
         queries,
         threads: job.threads.max(1),
         build_ms,
         cancel: &|| cancel.is_cancelled(),
     };
     measure(&request).ok_or(Error::Cancelled)
+}
+
+fn view<'a>(bytes: &'a [u8], facts: &'a Validated, vectors: &'a Vectors) -> Result<HnswView<'a>> {
+    HnswView::new(bytes, facts, vectors.matrix()?).map_err(|error| internal(&error.to_string()))
 }
 
 /// The parameters of an index as its definition has them.

@@ -66,9 +66,9 @@ impl GraphSearch {
             cancel: Some(&cancel),
             ..hnsw::Walk::default()
         };
-        let view = self.index.view()?;
+        let view = self.index.view(rows)?;
         let walked =
-            SCRATCH.with_borrow_mut(|scratch| hnsw::search(&view, rows, queries, &walk, scratch));
+            SCRATCH.with_borrow_mut(|scratch| hnsw::search(&view, queries, &walk, scratch));
         let wanted = self.k.min(self.allowed_count);
         let mut found = GraphHits::default();
         for (number, walked) in walked.into_iter().enumerate() {

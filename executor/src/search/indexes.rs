@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::execution::cache::lru_queue::LruQueue;
 use parking_lot::Mutex;
+use volley_index::Matrix;
 use volley_index::calibration::Calibration;
 use volley_index::hnsw::{HnswView, Validated};
 use volley_storage::index_definition::IndexDefinition;
@@ -42,10 +43,10 @@ impl SegmentIndex {
         Ok(opened.map(|(bytes, facts, calibration)| Self { bytes, facts, calibration }))
     }
 
-    /// The graph, to be searched.
-    pub(crate) fn view(&self) -> Result<HnswView<'_>> {
-        HnswView::new(self.bytes.as_slice(), &self.facts)
-            .ok_or_else(|| Error::Internal { detail: "an index changed its length while it was open".into() })
+    /// The graph over its rows, to be searched.
+    pub(crate) fn view<'a>(&'a self, rows: Matrix<'a>) -> Result<HnswView<'a>> {
+        HnswView::new(self.bytes.as_slice(), &self.facts, rows)
+            .map_err(|error| Error::Internal { detail: format!("an index changed while it was open: {error}") })
     }
 
     /// What the graph is.
