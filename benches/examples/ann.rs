@@ -1,0 +1,184 @@
+//! Recall and throughput of approximate search through SQL, over the data that lies beside the project.
+//!
+//! ```text
+//! cargo run --release -p volley-benches --example ann -- ../shared/data wordnet [queries] [key=value …]
+//! ```
+//! Loads the rows, builds the index, and asks every query of the file once to warm up and once to be measured, one at a
+//! time, without a filter and under each filter. Settings such as `volley.recall_target=0.99` may follow. Prints one JSON
+//! object a line, so that a script can put it beside what other systems did: see `benches/peers.py`.
+
+use std::error::Error;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float32Type, Float64Type};
+use datafusion::scalar::ScalarValue;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use volley::{DataLocation, Engine, EngineConfig, QueryRequest, Session};
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+/// One set of rows, its index and its questions.
+struct Workload {
+    name: &'static str,
+    create: &'static str,
+    table: &'static str,
+    rows: &'static str,
+    queries: &'static str,
+    opclass: &'static str,
+    operator: &'static str,
+    /// Which answers, and the condition they are under.
+    truths: &'static [(&'static str, &'static str)],
+}
+
+const WORKLOADS: [Workload; 5] = [
+    Workload {
+        name: "wordnet",
+        create: "CREATE TABLE rows (synset_id BIGINT, pos TEXT, lexname TEXT, lemma TEXT, lemmas TEXT[], gloss TEXT, \
+                 examples TEXT[], sense_count INTEGER, depth INTEGER, n_hypernyms INTEGER, n_hyponyms INTEGER, \
+                 embedding vector(384))",
+        table: "synset_id",
+        rows: "wordnet_synsets.parquet",
+        queries: "wordnet_queries.parquet",
+        opclass: "vector_cosine_ops",
+        operator: "<=>",
+        truths: &[
+            ("gt", ""),
+            ("gt_tagged", "sense_count > 0"),
+            ("gt_verb", "pos = 'verb'"),
+            ("gt_animal", "lexname = 'noun.animal'"),
+            ("gt_notdepth", "NOT (depth < 12)"),
+            ("gt_1pct", "n_hyponyms >= 14"),
+            ("gt_01pct", "sense_count >= 170"),
+            ("gt_conj", "lexname = 'noun.artifact' AND depth >= 13"),
+        ],
+    },
+    Workload {
+        name: "fashion",
+        create: "CREATE TABLE rows (id BIGINT, label INTEGER, embedding vector(784))",
+        table: "id",
+        rows: "fashion_mnist_train.parquet",
+        queries: "fashion_mnist_test.parquet",
+        opclass: "vector_l2_ops",
+        operator: "<->",
+        truths: &[("gt", "")],
+    },
+    Workload { name: "glove-cosine", opclass: "vector_cosine_ops", operator: "<=>", truths: &GLOVE_COSINE, ..GLOVE },
+    Workload { name: "glove-l2", opclass: "vector_l2_ops", operator: "<->", truths: &[("gt_l2", "")], ..GLOVE },
+    Workload { name: "glove-ip", opclass: "vector_ip_ops", operator: "<#>", truths: &[("gt_ip", "")], ..GLOVE },
+];
+
+const GLOVE_COSINE: [(&str, &str); 5] = [
+    ("gt_cos", ""),
+    ("gt_number", "kind = 'number'"),
+    ("gt_wordnet", "in_wordnet"),
+    ("gt_1pct", "rank <= 4000"),
+    ("gt_01pct", "kind = 'alpha' AND length = 1 OR length >= 24"),
+];
+
+const GLOVE: Workload = Workload {
+    name: "glove",
+    create: "CREATE TABLE rows (id BIGINT, word TEXT, rank INTEGER, length INTEGER, kind TEXT, in_wordnet BOOLEAN, \
+             embedding vector(50))",
+    table: "id",
+    rows: "glove_base.parquet",
+    queries: "glove_queries.parquet",
+    opclass: "vector_cosine_ops",
+    operator: "<=>",
+    truths: &[],
+};
+
+/// A query and the distances of its exact answer, ascending.
+struct Query {
+    vector: ScalarValue,
+    distances: Vec<f64>,
+}
+
+#[tokio::main]
+async fn main() -> Fallible<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(directory), Some(name)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: ann DIRECTORY wordnet|fashion|glove-cosine|glove-l2|glove-ip [queries] [setting=value …]".into());
+    };
+    let workload = WORKLOADS.iter().find(|workload| workload.name == name).ok_or("no such workload")?;
+    let rest: Vec<String> = arguments.collect();
+    let count = rest.first().and_then(|count| count.parse().ok()).unwrap_or(1000);
+    let home = tempfile::tempdir()?;
+    let engine = Engine::open(EngineConfig::new(DataLocation::Local(home.path().join("data")))).await?;
+    let session = engine.session();
+    for (name, value) in rest.iter().filter_map(|setting| setting.split_once('=')) {
+        run(&engine, &session, &format!("SET {name} = '{value}'")).await?;
+    }
+    let directory = Path::new(&directory);
+    run(&engine, &session, workload.create).await?;
+    run(&engine, &session, &format!("COPY rows FROM '{}'", directory.join(workload.rows).display())).await?;
+    let begun = Instant::now();
+    run(&engine, &session, &format!("CREATE INDEX ON rows USING hnsw (embedding {})", workload.opclass)).await?;
+    let build_s = begun.elapsed().as_secs_f64();
+    println!("{{\"system\":\"volley\",\"data\":\"{name}\",\"build_s\":{build_s:.1}}}");
+    for (columns, condition) in workload.truths {
+        let queries = read_queries(&directory.join(workload.queries), columns, count)?;
+        let clause = if condition.is_empty() { String::new() } else { format!("WHERE {condition} ") };
+        let sql = format!(
+            "SELECT {}, embedding {} $1 AS distance FROM rows {clause}ORDER BY distance LIMIT 10",
+            workload.table, workload.operator
+        );
+        ask(&engine, &session, &sql, &queries).await?;
+        let begun = Instant::now();
+        let (right, wanted) = ask(&engine, &session, &sql, &queries).await?;
+        let rate = queries.len() as f64 / begun.elapsed().as_secs_f64();
+        println!(
+            "{{\"system\":\"volley\",\"data\":\"{name}\",\"filter\":{condition:?},\"recall\":{:.4},\"qps\":{rate:.0}}}",
+            right as f64 / wanted as f64
+        );
+    }
+    Ok(())
+}
+
+async fn run(engine: &Engine, session: &Arc<Session>, sql: &str) -> Fallible<()> {
+    engine.execute(QueryRequest::new(sql, session)).await?.collect().await?;
+    Ok(())
+}
+
+/// Asks all queries; how many rows are as near as the true answer's last, and how many there should be.
+async fn ask(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<(usize, usize)> {
+    let (mut right, mut wanted) = (0, 0);
+    for query in queries {
+        let request = QueryRequest::new(sql, session).with_parameters(vec![query.vector.clone()]);
+        let batches = engine.execute(request).await?.collect().await?;
+        let truth = &query.distances[..query.distances.len().min(10)];
+        let last = truth.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let near = last + 1e-5 * last.abs().max(0.1);
+        for batch in &batches {
+            right += batch.column(1).as_primitive::<Float64Type>().values().iter().filter(|d| **d <= near).count();
+        }
+        wanted += truth.len();
+    }
+    Ok((right, wanted))
+}
+
+fn read_queries(path: &Path, columns: &str, most: usize) -> Fallible<Vec<Query>> {
+    let mut queries = Vec::new();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+        let batch = batch?;
+        let vectors = batch.column_by_name("embedding").ok_or("no vectors")?.as_fixed_size_list().clone();
+        // Scores are inner products, which the SQL operator returns negated.
+        let (distances, sign) = match batch.column_by_name(&format!("{columns}_dists")) {
+            Some(distances) => (distances, 1.0),
+            None => (batch.column_by_name(&format!("{columns}_scores")).ok_or("no answers")?, -1.0),
+        };
+        let distances = distances.as_list::<i32>();
+        for row in (0..batch.num_rows()).filter(|row| distances.is_valid(*row)) {
+            let answer = distances.value(row);
+            queries.push(Query {
+                vector: ScalarValue::FixedSizeList(Arc::new(vectors.slice(row, 1))),
+                distances: answer.as_primitive::<Float32Type>().values().iter().map(|d| sign * f64::from(*d)).collect(),
+            });
+        }
+    }
+    queries.truncate(most);
+    Ok(queries)
+}
