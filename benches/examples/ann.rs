@@ -37,7 +37,7 @@ struct Workload {
 const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "wordnet",
-        create: "CREATE TABLE rows (synset_id BIGINT, pos TEXT, lexname TEXT, lemma TEXT, lemmas TEXT[], gloss TEXT, \
+        create: "CREATE TABLE items (synset_id BIGINT, pos TEXT, lexname TEXT, lemma TEXT, lemmas TEXT[], gloss TEXT, \
                  examples TEXT[], sense_count INTEGER, depth INTEGER, n_hypernyms INTEGER, n_hyponyms INTEGER, \
                  embedding vector(384))",
         table: "synset_id",
@@ -58,7 +58,7 @@ const WORKLOADS: [Workload; 5] = [
     },
     Workload {
         name: "fashion",
-        create: "CREATE TABLE rows (id BIGINT, label INTEGER, embedding vector(784))",
+        create: "CREATE TABLE items (id BIGINT, label INTEGER, embedding vector(784))",
         table: "id",
         rows: "fashion_mnist_train.parquet",
         queries: "fashion_mnist_test.parquet",
@@ -81,7 +81,7 @@ const GLOVE_COSINE: [(&str, &str); 5] = [
 
 const GLOVE: Workload = Workload {
     name: "glove",
-    create: "CREATE TABLE rows (id BIGINT, word TEXT, rank INTEGER, length INTEGER, kind TEXT, in_wordnet BOOLEAN, \
+    create: "CREATE TABLE items (id BIGINT, word TEXT, rank INTEGER, length INTEGER, kind TEXT, in_wordnet BOOLEAN, \
              embedding vector(50))",
     table: "id",
     rows: "glove_base.parquet",
@@ -114,16 +114,16 @@ async fn main() -> Fallible<()> {
     }
     let directory = Path::new(&directory);
     run(&engine, &session, workload.create).await?;
-    run(&engine, &session, &format!("COPY rows FROM '{}'", directory.join(workload.rows).display())).await?;
+    run(&engine, &session, &format!("COPY items FROM '{}'", directory.join(workload.rows).display())).await?;
     let begun = Instant::now();
-    run(&engine, &session, &format!("CREATE INDEX ON rows USING hnsw (embedding {})", workload.opclass)).await?;
+    run(&engine, &session, &format!("CREATE INDEX ON items USING hnsw (embedding {})", workload.opclass)).await?;
     let build_s = begun.elapsed().as_secs_f64();
     println!("{{\"system\":\"volley\",\"data\":\"{name}\",\"build_s\":{build_s:.1}}}");
     for (columns, condition) in workload.truths {
         let queries = read_queries(&directory.join(workload.queries), columns, count)?;
         let clause = if condition.is_empty() { String::new() } else { format!("WHERE {condition} ") };
         let sql = format!(
-            "SELECT {}, embedding {} $1 AS distance FROM rows {clause}ORDER BY distance LIMIT 10",
+            "SELECT {}, embedding {} $1 AS distance FROM items {clause}ORDER BY distance LIMIT 10",
             workload.table, workload.operator
         );
         ask(&engine, &session, &sql, &queries).await?;
