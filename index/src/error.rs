@@ -27,6 +27,12 @@ pub enum Error {
         /// How many rows were given.
         rows: usize,
     },
+    /// Bytes that are no calibration.
+    #[error("the calibration cannot be used: {detail}")]
+    Calibration {
+        /// What is wrong with them.
+        detail: String,
+    },
 }
 
 /// A result with this crate's [`enum@Error`].

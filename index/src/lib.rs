@@ -8,6 +8,8 @@
 //! | [`kernel`] | [`DistanceKernel`], the boundary between searches and encodings; [`F32Kernel`], its f32 implementation |
 //! | [`top_k`] | [`Hit`] and [`TopK`]: the bounded heap with its tie-breaks |
 //! | [`exact`] | [`exact_search`]: top-k of a batch of queries by looking at every allowed row |
+//! | [`calibration`] | how well an index answers, measured; from a recall to the effort it takes |
+//! | [`cost`] | which way to search a segment, and at what effort |
 //! | [`error`] | what can be wrong with a caller's input |
 //!
 //! # What callers may rely on
@@ -15,6 +17,8 @@
 //! scattered rows, a single query or a batch, with or without a filter) and whichever instruction set the machine
 //! offers. So a plan can never change an answer, and neither can the machine in a mixed cluster. [`kernel`] says how.
 
+pub mod calibration;
+pub mod cost;
 pub mod error;
 pub mod exact;
 pub mod kernel;
