@@ -9,6 +9,7 @@
 //! | [`codes`] | [`Quantizer`], [`CodesLayout`] and [`Codes`]: vectors encoded for navigation, and the kernel for them |
 //! | [`top_k`] | [`Hit`] and [`TopK`]: the bounded heap with its tie-breaks |
 //! | [`exact`] | [`exact_search`]: top-k of a batch of queries by looking at every allowed row |
+//! | [`hnsw`] | the index file: built, validated, walked; [`hnsw::search`] |
 //! | [`calibration`] | how well an index answers, measured; from a recall to the effort it takes |
 //! | [`cost`] | which way to search a segment, and at what effort |
 //! | [`error`] | what can be wrong with a caller's input |
@@ -23,6 +24,7 @@ pub mod codes;
 pub mod cost;
 pub mod error;
 pub mod exact;
+pub mod hnsw;
 pub mod kernel;
 pub mod matrix;
 pub mod metric;

@@ -5,7 +5,7 @@ pub(crate) const LINE_BYTES: usize = 64;
 
 /// Asks the processor to fetch the cache line of an address, which need not be valid.
 #[inline(always)]
-pub(super) fn line(address: *const u8) {
+pub(crate) fn line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and a prefetch is a hint that cannot fault, whatever the address.
     unsafe {
