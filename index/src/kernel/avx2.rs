@@ -3,28 +3,30 @@
 use std::arch::x86_64::*;
 
 use super::{
-    driver::{self, Pick},
-    f32::F32Query,
+    Residence,
+    driver::{self, Compare, Pick, Strided},
+    integers::{Integers, STEP},
     lanes::{LANES, Lanes},
-    sums::Sums,
 };
-use crate::{Matrix, Residence};
 
 /// Lanes 0–7 and 8–15.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(__m256, __m256);
 
-/// The driver, compiled for AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn run<S: Sums, P: Pick>(
-    query: &F32Query<'_>,
-    rows: Matrix<'_>,
+/// [`driver::run`], compiled for AVX2, FMA and F16C.
+///
+/// # Safety
+/// As for [`Compare`]; these features are the ones enabled.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn run<C: Compare, P: Pick>(
+    compare: C,
+    rows: Strided<'_>,
     pick: P,
     residence: Residence,
     out: &mut [f32],
 ) {
-    // SAFETY: this function enables the features that `Avx2` needs.
-    unsafe { driver::run::<Avx2, S, P>(query, rows, pick, residence, out) }
+    // SAFETY: this function enables the features that kernels over `Avx2` need; the rest its caller promises.
+    unsafe { driver::run(compare, rows, pick, residence, out) }
 }
 
 /// Eight times "on", eight times "off": a window into it is the mask of any number of first lanes.
@@ -38,6 +40,38 @@ unsafe fn load_first_of_eight(from: *const f32, count: usize) -> __m256 {
     unsafe {
         let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - count).cast());
         _mm256_maskload_ps(from, mask)
+    }
+}
+
+/// Sixteen times "on", sixteen times "off": a window into it is the mask of any number of first bytes.
+static BYTE_MASKS: [u8; 2 * STEP] = {
+    let mut masks = [0; 2 * STEP];
+    let mut on = 0;
+    while on < STEP {
+        masks[on] = 0xff;
+        on += 1;
+    }
+    masks
+};
+
+/// The first `count` (at most sixteen) of the sixteen bytes from `from` on, then zeros.
+#[inline(always)]
+pub(super) unsafe fn first_bytes(from: *const i8, count: usize) -> __m128i {
+    // SAFETY: SSE2 is part of x86-64. The caller promises sixteen readable bytes and `count <= 16`, so that the window
+    // lies within the table.
+    unsafe {
+        let mask = _mm_loadu_si128(BYTE_MASKS.as_ptr().add(STEP - count).cast());
+        _mm_and_si128(mask, _mm_loadu_si128(from.cast()))
+    }
+}
+
+/// The lanes of sixteen bytes.
+#[inline(always)]
+unsafe fn widen(bytes: __m128i) -> Avx2 {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        let (low, high) = (_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)));
+        Avx2(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
     }
 }
 
@@ -83,6 +117,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn all(value: f32) -> Self {
+        unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
     }
@@ -99,6 +138,24 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self {
+        unsafe {
+            let (low, high) = (_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(8).cast()));
+            Self(_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Self {
+        unsafe { widen(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_bytes(from: *const i8, count: usize) -> Self {
+        unsafe { widen(first_bytes(from, count)) }
+    }
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
     }
@@ -106,6 +163,11 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
     }
 
     #[inline(always)]
@@ -130,5 +192,61 @@ impl Lanes for Avx2 {
             }
             add_fours(fours)
         }
+    }
+}
+
+/// Eight partial sums: each of two neighbouring products.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2Integers(__m256i);
+
+// SAFETY of all of the following: the trait's caller promises AVX2, and readable values where there are pointers.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Integers for Avx2Integers {
+    type Values = __m256i;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        unsafe { Self(_mm256_setzero_si256()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const i16) -> __m256i {
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> __m256i {
+        unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_bytes(from: *const i8, count: usize) -> __m256i {
+        unsafe { _mm256_cvtepi8_epi16(first_bytes(from, count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, a: __m256i, b: __m256i) -> Self {
+        unsafe { Self(_mm256_add_epi32(self.0, _mm256_madd_epi16(a, b))) }
+    }
+
+    #[inline(always)]
+    unsafe fn totals<const R: usize>(sums: [Self; R]) -> [i32; R] {
+        let mut totals = [0; R];
+        unsafe {
+            let mut fours = [_mm_setzero_si128(); R];
+            for r in 0..R {
+                fours[r] = _mm_add_epi32(_mm256_castsi256_si128(sums[r].0), _mm256_extracti128_si256::<1>(sums[r].0));
+            }
+            if R == 4 {
+                let (ab, cd) = (_mm_hadd_epi32(fours[0], fours[1]), _mm_hadd_epi32(fours[2], fours[3]));
+                _mm_storeu_si128(totals.as_mut_ptr().cast(), _mm_hadd_epi32(ab, cd));
+            } else {
+                for r in 0..R {
+                    let two = _mm_add_epi32(fours[r], _mm_shuffle_epi32::<0b1110>(fours[r]));
+                    totals[r] = _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)));
+                }
+            }
+        }
+        totals
     }
 }

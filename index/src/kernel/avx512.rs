@@ -3,29 +3,30 @@
 use std::arch::x86_64::*;
 
 use super::{
-    avx2::add_fours,
-    driver::{self, Pick},
-    f32::F32Query,
+    Residence,
+    avx2::{add_fours, first_bytes},
+    driver::{self, Compare, Pick, Strided},
     lanes::Lanes,
-    sums::Sums,
 };
-use crate::{Matrix, Residence};
 
 /// Lanes 0–15.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512);
 
-/// The driver, compiled for AVX-512F.
-#[target_feature(enable = "avx512f,avx2,fma")]
-pub(super) fn run<S: Sums, P: Pick>(
-    query: &F32Query<'_>,
-    rows: Matrix<'_>,
+/// [`driver::run`], compiled for AVX-512F.
+///
+/// # Safety
+/// As for [`Compare`]; these features are the ones enabled.
+#[target_feature(enable = "avx512f,avx2,fma,f16c")]
+pub(super) unsafe fn run<C: Compare, P: Pick>(
+    compare: C,
+    rows: Strided<'_>,
     pick: P,
     residence: Residence,
     out: &mut [f32],
 ) {
-    // SAFETY: this function enables the features that `Avx512` needs.
-    unsafe { driver::run::<Avx512, S, P>(query, rows, pick, residence, out) }
+    // SAFETY: this function enables the features that kernels over `Avx512` need; the rest its caller promises.
+    unsafe { driver::run(compare, rows, pick, residence, out) }
 }
 
 /// Lanes `i` and `i+8`, then `i` and `i+4` added: four lanes are left.
@@ -50,6 +51,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn all(value: f32) -> Self {
+        unsafe { Self(_mm512_set1_ps(value)) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         unsafe { Self(_mm512_loadu_ps(from)) }
     }
@@ -60,6 +66,21 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self {
+        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Self {
+        unsafe { Self(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast())))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_bytes(from: *const i8, count: usize) -> Self {
+        unsafe { Self(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(first_bytes(from, count)))) }
+    }
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         unsafe { Self(_mm512_add_ps(self.0, other.0)) }
     }
@@ -67,6 +88,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
     }
 
     #[inline(always)]

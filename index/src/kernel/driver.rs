@@ -1,23 +1,20 @@
-//! The loops of every f32 kernel: over groups of rows, and within a group over the components.
+//! The loops of every kernel over rows: in groups, fetching ahead. What happens to a group is its encoding's matter.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
-use super::{
-    Residence,
-    f32::F32Query,
-    lanes::{LANES, Lanes, prefetch},
-    sums::Sums,
-};
-use crate::Matrix;
+use super::{Residence, prefetch::LINE_BYTES};
 
 /// How many rows are computed together.
 const GROUP: usize = 4;
 
-/// How far ahead rows are fetched at least, in values: about what memory delivers during its own latency.
-const AHEAD: usize = 1024;
+/// How far ahead rows are fetched at least: about what memory delivers during its own latency.
+const AHEAD_BYTES: usize = 64 * LINE_BYTES;
 
 /// Which rows to compute, in which order.
 pub(super) trait Pick: Copy {
+    /// Whether there is just one, so that the loops over groups need not exist.
+    const ONE: bool = false;
+
     /// How many.
     fn len(self) -> usize;
     /// The number of the `index`-th row.
@@ -62,110 +59,132 @@ impl Pick for &[u32] {
     }
 }
 
-/// Writes the distances from the query to the picked rows to `out`.
+/// A single row.
+#[derive(Clone, Copy)]
+pub(super) struct One(pub(super) usize);
+
+impl Pick for One {
+    const ONE: bool = true;
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn row(self, _: usize) -> usize {
+        self.0
+    }
+}
+
+/// Rows at equal distances in memory, each of `stride` readable bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<'r> {
+    start: *const u8,
+    stride: usize,
+    rows: usize,
+    borrowed: PhantomData<&'r [u8]>,
+}
+
+impl<'r> Strided<'r> {
+    /// # Panics
+    /// If the values are fewer than the rows need.
+    pub(super) fn new<T>(values: &'r [T], stride: usize, rows: usize) -> Self {
+        assert!(rows.checked_mul(stride).is_some_and(|bytes| bytes <= size_of_val(values)), "the rows are cut short");
+        Self { start: values.as_ptr().cast(), stride, rows, borrowed: PhantomData }
+    }
+
+    /// Where a row starts.
+    ///
+    /// # Panics
+    /// If the row does not exist.
+    #[inline(always)]
+    pub(super) fn row(self, row: usize) -> *const u8 {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.start.wrapping_add(row * self.stride)
+    }
+}
+
+/// One query (or row) that is compared with rows of one encoding.
 ///
 /// # Safety
-/// Only to be used inside a function that enables the target features of `L`. Everything else is checked.
+/// Implementations use instructions that the machine must have: only to be used inside a function that enables them. All
+/// methods are `inline(always)` for that reason. The rows given must be as long as the query.
+pub(super) trait Compare: Copy {
+    /// Whether a group's sums only fit the registers two rows at a time.
+    const PAIRS: bool;
+
+    /// The distances of `R` rows, computed side by side. While it walks the rows it fetches the rows to come, line by
+    /// line, if `FETCH` says so.
+    unsafe fn distances<const R: usize, const FETCH: bool>(
+        self,
+        rows: [*const u8; R],
+        fetch: [*const u8; R],
+    ) -> [f32; R];
+}
+
+/// Writes the distances to the picked rows to `out`.
+///
+/// # Safety
+/// As for [`Compare`]. Everything else is checked.
 #[inline(always)]
-pub(super) unsafe fn run<L: Lanes, S: Sums, P: Pick>(
-    query: &F32Query<'_>,
-    rows: Matrix<'_>,
+pub(super) unsafe fn run<C: Compare, P: Pick>(
+    compare: C,
+    rows: Strided<'_>,
     pick: P,
     residence: Residence,
     out: &mut [f32],
 ) {
     // SAFETY: as this function's own.
     unsafe {
+        if P::ONE {
+            let row = rows.row(pick.row(0));
+            [out[0]] = compare.distances::<1, false>([row], [row]);
+            return;
+        }
         match residence {
-            Residence::Memory => run_ahead::<L, S, P, true>(query, rows, pick, out),
-            Residence::Cache => run_ahead::<L, S, P, false>(query, rows, pick, out),
+            Residence::Memory => run_ahead::<C, P, true>(compare, rows, pick, out),
+            Residence::Cache => run_ahead::<C, P, false>(compare, rows, pick, out),
         }
     }
 }
 
 /// [`run`], fetching ahead or not.
 #[inline(always)]
-unsafe fn run_ahead<L: Lanes, S: Sums, P: Pick, const FETCH: bool>(
-    query: &F32Query<'_>,
-    rows: Matrix<'_>,
-    pick: P,
-    out: &mut [f32],
-) {
+unsafe fn run_ahead<C: Compare, P: Pick, const FETCH: bool>(compare: C, rows: Strided<'_>, pick: P, out: &mut [f32]) {
     let picked = pick.len();
     let out = &mut out[..picked];
-    assert_eq!(query.values.len(), rows.dim(), "the query and the rows differ in dimension");
-    let ahead = GROUP.max(AHEAD / rows.dim());
-    let start = rows.data().as_ptr();
+    let ahead = GROUP.max(AHEAD_BYTES / rows.stride.max(1));
     let (groups, rest) = out.as_chunks_mut::<GROUP>();
     let grouped = groups.len() * GROUP;
     for (index, distances) in groups.iter_mut().enumerate() {
         let first = index * GROUP;
-        let mut group = [query.values; GROUP];
-        let mut fetch = [query.values.as_ptr(); GROUP];
+        let mut group = [rows.start; GROUP];
+        let mut fetch = [rows.start; GROUP];
         for i in 0..GROUP {
             group[i] = rows.row(pick.row(first + i));
             let later = first + i + ahead;
             fetch[i] = match FETCH && later < picked {
-                true => start.wrapping_add(pick.row(later).wrapping_mul(rows.dim())),
-                false => group[i].as_ptr(),
+                true => rows.start.wrapping_add(pick.row(later).wrapping_mul(rows.stride)),
+                false => group[i],
             };
         }
-        // SAFETY: the rows are as long as the query, which was checked above; features as this function's own.
+        // SAFETY: as this function's own.
         *distances = unsafe {
-            if S::TWO_ACCUMULATORS && !L::WIDE_GROUPS {
+            if C::PAIRS {
                 let [a, b, c, d] = group;
                 let [e, f, g, h] = fetch;
-                let [one, two] = distances_to::<L, S, 2, FETCH>(query, [a, b], [e, f]);
-                let [three, four] = distances_to::<L, S, 2, FETCH>(query, [c, d], [g, h]);
+                let [one, two] = compare.distances::<2, FETCH>([a, b], [e, f]);
+                let [three, four] = compare.distances::<2, FETCH>([c, d], [g, h]);
                 [one, two, three, four]
             } else {
-                distances_to::<L, S, GROUP, FETCH>(query, group, fetch)
+                compare.distances::<GROUP, FETCH>(group, fetch)
             }
         };
     }
     for (index, distance) in rest.iter_mut().enumerate() {
         let row = rows.row(pick.row(grouped + index));
         // SAFETY: as above.
-        [*distance] = unsafe { distances_to::<L, S, 1, false>(query, [row], [row.as_ptr()]) };
-    }
-}
-
-/// The distances of `R` rows, computed side by side. While it walks the rows it fetches the rows to come, line by line.
-///
-/// # Safety
-/// The features of `L` are enabled, and every row is as long as the query.
-#[inline(always)]
-unsafe fn distances_to<L: Lanes, S: Sums, const R: usize, const FETCH: bool>(
-    query: &F32Query<'_>,
-    rows: [&[f32]; R],
-    fetch: [*const f32; R],
-) -> [f32; R] {
-    let dim = query.values.len();
-    let whole = dim - dim % LANES;
-    let values = query.values.as_ptr();
-    // SAFETY: all offsets stay below `dim`, the length of the query and of every row.
-    unsafe {
-        let mut running = [S::zero::<L>(); R];
-        let mut at = 0;
-        while at < whole {
-            let part = L::load(values.add(at));
-            for r in 0..R {
-                if FETCH {
-                    prefetch(fetch[r].wrapping_add(at));
-                }
-                running[r] = S::step(running[r], part, L::load(rows[r].as_ptr().add(at)));
-            }
-            at += LANES;
-        }
-        if at < dim {
-            let part = L::load_first(values.add(at), dim - at);
-            for r in 0..R {
-                if FETCH {
-                    prefetch(fetch[r].wrapping_add(at));
-                }
-                running[r] = S::step(running[r], part, L::load_first(rows[r].as_ptr().add(at), dim - at));
-            }
-        }
-        S::finish::<L, R>(running, query, rows)
+        [*distance] = unsafe { compare.distances::<1, false>([row], [row]) };
     }
 }

@@ -1,13 +1,12 @@
-//! The f32 kernels behind [`DistanceKernel`]: picks the metric's sums and the machine's instructions.
+//! The f32 kernels behind [`DistanceKernel`].
 
 use std::ops::Range;
 
 use super::{
     DistanceKernel, InstructionSet, Residence,
-    driver::{self, Neighbours, Pick},
-    lanes::{LANES, prefetch},
-    portable::Portable,
-    sums::{Cosine, InnerProduct, L1, L2, Sums},
+    driver::{Neighbours, One, Pick, Strided},
+    floats::{self, Left, Plain},
+    prefetch,
 };
 use crate::{Matrix, Metric};
 
@@ -43,41 +42,35 @@ impl F32Kernel {
         self.instructions
     }
 
-    /// Chooses the sums of the metric.
     fn run<P: Pick>(&self, query: &F32Query<'_>, rows: Matrix<'_>, pick: P, residence: Residence, out: &mut [f32]) {
-        match self.metric {
-            Metric::L2 => self.run_sums::<L2, P>(query, rows, pick, residence, out),
-            Metric::Cosine => self.run_sums::<Cosine, P>(query, rows, pick, residence, out),
-            Metric::InnerProduct => self.run_sums::<InnerProduct, P>(query, rows, pick, residence, out),
-            Metric::L1 => self.run_sums::<L1, P>(query, rows, pick, residence, out),
+        assert_eq!(query.values.len(), rows.dim(), "the query and the rows differ in dimension");
+        let kind = (self.metric, self.instructions);
+        // SAFETY: the lengths agree, and a kernel is only made with instructions the machine was asked for.
+        unsafe { floats::run(kind, query.left(), (Plain, strided(rows)), pick, residence, out) };
+    }
+}
+
+impl<'q> F32Query<'q> {
+    /// The query with what the metric needs of it.
+    pub(super) fn new(metric: Metric, instructions: InstructionSet, values: &'q [f32]) -> Self {
+        let mut query = Self { values, norm_squared: 0.0 };
+        if metric == Metric::Cosine
+            && let Some(row) = Matrix::one_row(values)
+        {
+            // SAFETY: the query is a row as long as itself; the instructions are those of a kernel.
+            query.norm_squared = unsafe { floats::norm_squared(instructions, query.left(), strided(row), 0) };
         }
+        query
     }
 
-    /// Chooses the instructions.
-    fn run_sums<S: Sums, P: Pick>(
-        &self,
-        query: &F32Query<'_>,
-        rows: Matrix<'_>,
-        pick: P,
-        residence: Residence,
-        out: &mut [f32],
-    ) {
-        match self.instructions {
-            // SAFETY: plain Rust needs no features.
-            InstructionSet::Portable => unsafe { driver::run::<Portable, S, P>(query, rows, pick, residence, out) },
-            // SAFETY: a kernel is only made with instructions the machine was asked for.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => unsafe { super::avx2::run::<S, P>(query, rows, pick, residence, out) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => unsafe { super::avx512::run::<S, P>(query, rows, pick, residence, out) },
-            // SAFETY: plain Rust needs no features. Kernels with these instructions are not made on other machines.
-            #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx2 | InstructionSet::Avx512 => unsafe {
-                driver::run::<Portable, S, P>(query, rows, pick, residence, out)
-            },
-        }
+    pub(super) fn left(&self) -> Left<Plain> {
+        let (vector, dim) = (self.values.as_ptr().cast(), self.values.len());
+        Left { vector, dim, norm_squared: self.norm_squared, stored: Plain }
     }
+}
+
+fn strided(rows: Matrix<'_>) -> Strided<'_> {
+    Strided::new(rows.data(), rows.dim() * size_of::<f32>(), rows.rows())
 }
 
 impl DistanceKernel for F32Kernel {
@@ -89,17 +82,7 @@ impl DistanceKernel for F32Kernel {
     }
 
     fn prepare<'q>(&self, query: &'q [f32]) -> F32Query<'q> {
-        let mut prepared = F32Query { values: query, norm_squared: 0.0 };
-        if self.metric == Metric::Cosine
-            && let Some(row) = Matrix::one_row(query)
-        {
-            // The negative inner product with itself: the very additions that the kernel makes for a row.
-            let mut product = [0.0];
-            let alone = Neighbours::from(0..1);
-            self.run_sums::<InnerProduct, _>(&prepared, row, alone, Residence::Cache, &mut product);
-            prepared.norm_squared = -product[0];
-        }
-        prepared
+        F32Query::new(self.metric, self.instructions, query)
     }
 
     fn fits(&self, query: &F32Query<'_>, rows: Matrix<'_>) -> bool {
@@ -129,11 +112,14 @@ impl DistanceKernel for F32Kernel {
         self.run(query, rows, ids, residence, out);
     }
 
+    fn between(&self, rows: Matrix<'_>, a: u32, b: u32) -> f32 {
+        let mut out = [f32::NAN];
+        self.run(&self.prepare(rows.row(a as usize)), rows, One(b as usize), Residence::Cache, &mut out);
+        out[0]
+    }
+
     fn prefetch(&self, rows: Matrix<'_>, row: usize) {
-        let start = rows.data().as_ptr().wrapping_add(row.wrapping_mul(rows.dim()));
-        for at in (0..rows.dim()).step_by(LANES) {
-            prefetch(start.wrapping_add(at));
-        }
+        prefetch::row(rows.data().as_ptr().cast(), row, self.row_bytes(rows));
     }
 }
 

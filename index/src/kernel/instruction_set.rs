@@ -8,7 +8,7 @@ use std::fmt;
 pub enum InstructionSet {
     /// Plain Rust, for every machine; the oracle of the others.
     Portable,
-    /// AVX2 with FMA: x86-64 since 2013.
+    /// AVX2 with FMA and F16C: x86-64 since 2013.
     Avx2,
     /// AVX-512F: one register per sixteen lanes and twice as many registers.
     Avx512,
@@ -29,8 +29,10 @@ impl InstructionSet {
         match self {
             InstructionSet::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            // AVX2 and FMA come with AVX-512F on every processor, but the kernels' promise is checked, not assumed.
+            InstructionSet::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
+            // All of these come with AVX-512F on every processor, but the kernels' promise is checked, not assumed.
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => is_x86_feature_detected!("avx512f") && InstructionSet::Avx2.is_available(),
             #[cfg(not(target_arch = "x86_64"))]

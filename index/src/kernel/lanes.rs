@@ -1,4 +1,4 @@
-//! Sixteen f32 lanes: all that the kernels need of an instruction set.
+//! Sixteen f32 lanes: all that the floating-point kernels need of an instruction set.
 
 /// How many partial sums a kernel keeps; part of the result, see the parent module.
 pub(super) const LANES: usize = 16;
@@ -17,17 +17,32 @@ pub(super) trait Lanes: Copy {
     /// Sixteen zeros (+0).
     unsafe fn zero() -> Self;
 
+    /// Sixteen times the same value.
+    unsafe fn all(value: f32) -> Self;
+
     /// The sixteen values from `from` on, which must be readable.
     unsafe fn load(from: *const f32) -> Self;
 
     /// The first `count` (below sixteen) values from `from` on, which must be readable, then zeros.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
 
+    /// The values of the sixteen halves from `from` on, which must be readable.
+    unsafe fn load_halves(from: *const u16) -> Self;
+
+    /// The values of the sixteen bytes from `from` on, which must be readable.
+    unsafe fn load_bytes(from: *const i8) -> Self;
+
+    /// The first `count` (at most sixteen) of the sixteen bytes from `from` on, all of which must be readable, then zeros.
+    unsafe fn load_first_bytes(from: *const i8, count: usize) -> Self;
+
     /// `self + other`
     unsafe fn add(self, other: Self) -> Self;
 
     /// `self − other`
     unsafe fn sub(self, other: Self) -> Self;
+
+    /// `self · other`
+    unsafe fn mul(self, other: Self) -> Self;
 
     /// `|self|`
     unsafe fn abs(self) -> Self;
@@ -37,16 +52,4 @@ pub(super) trait Lanes: Copy {
 
     /// All lanes of each element added up, by halves.
     unsafe fn totals<const R: usize>(lanes: [Self; R]) -> [f32; R];
-}
-
-/// Asks the processor to fetch the cache line of an address, which need not be valid.
-#[inline(always)]
-pub(super) fn prefetch(address: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of x86-64, and a prefetch is a hint that cannot fault, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }

@@ -23,18 +23,29 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod driver;
+mod f16;
 mod f32;
+mod floats;
+pub(crate) mod half;
+mod i8;
 mod instruction_set;
+mod integers;
 mod lanes;
 mod portable;
+pub(crate) mod prefetch;
+mod products;
+pub(crate) mod rows;
 mod sums;
 mod wide;
 
 use std::{fmt::Debug, ops::Range};
 
 pub use self::{
+    f16::F16Kernel,
     f32::{F32Kernel, F32Query, distance, distances},
+    i8::{I8Kernel, I8Query},
     instruction_set::InstructionSet,
+    rows::{F16Rows, I8Rows},
 };
 use crate::Metric;
 
@@ -49,7 +60,7 @@ pub enum Residence {
 
 /// Distances of one metric from prepared queries to rows of one encoding.
 ///
-/// The distance of a pair must have the same bits from every method, so that plans cannot change answers. NaN stands for
+/// The distance of a pair of query and row must have the same bits from every method, so that plans cannot change answers. NaN stands for
 /// an undefined distance; −0 is never returned.
 pub trait DistanceKernel: Debug + Send + Sync {
     /// A query brought into the form that this encoding compares with, along with what can be computed of it once.
@@ -91,7 +102,13 @@ pub trait DistanceKernel: Debug + Send + Sync {
     /// If a row does not exist, `out` is shorter than `ids`, or the query does not fit.
     fn gather(&self, query: &Self::Query<'_>, rows: Self::Rows<'_>, ids: &[u32], residence: Residence, out: &mut [f32]);
 
-    /// Asks the processor to fetch a row into a cache; a hint, also for rows that do not exist.
+    /// The distance of two rows, each taken as what it decodes to. Undefined as with a query.
+    ///
+    /// # Panics
+    /// If a row does not exist.
+    fn between(&self, rows: Self::Rows<'_>, a: u32, b: u32) -> f32;
+
+    /// Asks the processor to fetch all of a row into a cache; a hint, also for rows that do not exist.
     fn prefetch(&self, rows: Self::Rows<'_>, row: usize);
 }
 

@@ -1,6 +1,9 @@
 //! Sixteen lanes in plain Rust: the oracle of the other instruction sets and the kernel of all other machines.
 
-use super::lanes::{LANES, Lanes};
+use super::{
+    half,
+    lanes::{LANES, Lanes},
+};
 
 /// An array the compiler may keep in whatever registers there are.
 #[derive(Clone, Copy)]
@@ -12,6 +15,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn zero() -> Self {
         Self([0.0; LANES])
+    }
+
+    #[inline(always)]
+    unsafe fn all(value: f32) -> Self {
+        Self([value; LANES])
     }
 
     #[inline(always)]
@@ -30,6 +38,26 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self {
+        // SAFETY: the caller promises sixteen readable halves.
+        Self(unsafe { from.cast::<[u16; LANES]>().read() }.map(|bits| half::to_f32(u16::from_le(bits))))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Self {
+        // SAFETY: the caller promises sixteen readable bytes.
+        Self(unsafe { from.cast::<[i8; LANES]>().read() }.map(f32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_bytes(from: *const i8, count: usize) -> Self {
+        // SAFETY: as the caller promises.
+        let mut lanes = unsafe { Self::load_bytes(from) };
+        lanes.0[count..].fill(0.0);
+        lanes
+    }
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
     }
@@ -37,6 +65,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
     }
 
     #[inline(always)]

@@ -3,7 +3,10 @@
 //! `finish` is a function of the two vectors alone, so the decision to compute a pair again in f64 is the same on every
 //! path. Sums are trusted from [`SMALLEST_TRUSTED`] on up to the largest finite f32.
 
-use super::{f32::F32Query, lanes::Lanes, wide};
+use super::{lanes::Lanes, wide};
+
+/// A distance in f64 arithmetic, for pairs whose f32 sums cannot be trusted: one of [`wide`].
+pub(super) type Wide = fn(&[f32], &[f32]) -> f32;
 
 /// Sums of squares below 2⁻⁹⁶ are computed again in f64: their terms may have lost digits among the subnormals, or been
 /// lost altogether. A term loses at most 2⁻¹⁵⁰, so at 32,768 dimensions a trusted sum is right to 2⁻³⁹ of itself in this
@@ -27,11 +30,11 @@ pub(super) trait Sums {
     /// The sums with sixteen more components of the query and the row.
     unsafe fn step<L: Lanes>(running: Self::Running<L>, query: L, row: L) -> Self::Running<L>;
 
-    /// Distances from complete sums.
+    /// Distances from complete sums. `again` computes the pair with row `r` in another way.
     unsafe fn finish<L: Lanes, const R: usize>(
         running: [Self::Running<L>; R],
-        query: &F32Query<'_>,
-        rows: [&[f32]; R],
+        norm_squared: f32,
+        again: impl Fn(usize, Wide) -> f32,
     ) -> [f32; R];
 }
 
@@ -57,7 +60,11 @@ impl Sums for L2 {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+    unsafe fn finish<L: Lanes, const R: usize>(
+        running: [L; R],
+        _: f32,
+        again: impl Fn(usize, Wide) -> f32,
+    ) -> [f32; R] {
         // SAFETY: as the trait says.
         let sums = unsafe { L::totals(running) };
         let mut distances = [0.0; R];
@@ -67,7 +74,7 @@ impl Sums for L2 {
         if !all(sums, is_trusted) {
             for r in 0..R {
                 if !is_trusted(sums[r]) {
-                    distances[r] = wide::l2(query.values, rows[r]);
+                    distances[r] = again(r, wide::l2);
                 }
             }
         }
@@ -94,13 +101,17 @@ impl Sums for InnerProduct {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+    unsafe fn finish<L: Lanes, const R: usize>(
+        running: [L; R],
+        _: f32,
+        again: impl Fn(usize, Wide) -> f32,
+    ) -> [f32; R] {
         // SAFETY: as the trait says.
         let sums = unsafe { L::totals(running) };
         let mut distances = [0.0; R];
         for r in 0..R {
             // A small product is no sign of lost digits: products cancel. Subtracted from +0 it never becomes −0.
-            distances[r] = if sums[r].is_finite() { 0.0 - sums[r] } else { wide::inner_product(query.values, rows[r]) };
+            distances[r] = if sums[r].is_finite() { 0.0 - sums[r] } else { again(r, wide::inner_product) };
         }
         distances
     }
@@ -125,12 +136,16 @@ impl Sums for L1 {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(running: [L; R], query: &F32Query<'_>, rows: [&[f32]; R]) -> [f32; R] {
+    unsafe fn finish<L: Lanes, const R: usize>(
+        running: [L; R],
+        _: f32,
+        again: impl Fn(usize, Wide) -> f32,
+    ) -> [f32; R] {
         // SAFETY: as the trait says.
         let sums = unsafe { L::totals(running) };
         let mut distances = [0.0; R];
         for r in 0..R {
-            distances[r] = if sums[r].is_finite() { sums[r] } else { wide::l1(query.values, rows[r]) };
+            distances[r] = if sums[r].is_finite() { sums[r] } else { again(r, wide::l1) };
         }
         distances
     }
@@ -159,8 +174,8 @@ impl Sums for Cosine {
     #[inline(always)]
     unsafe fn finish<L: Lanes, const R: usize>(
         running: [(L, L); R],
-        query: &F32Query<'_>,
-        rows: [&[f32]; R],
+        norm_squared: f32,
+        again: impl Fn(usize, Wide) -> f32,
     ) -> [f32; R] {
         // SAFETY: as the trait says.
         let (products, squares) = unsafe {
@@ -174,14 +189,14 @@ impl Sums for Cosine {
         for r in 0..R {
             // The product of two squares needs the range of f64. Of equal vectors all three sums are equal, so that their
             // distance is exactly zero.
-            let squares = f64::from(query.norm_squared) * f64::from(squares[r]);
+            let squares = f64::from(norm_squared) * f64::from(squares[r]);
             distances[r] = (1.0 - f64::from(products[r]) / squares.sqrt()).clamp(0.0, 2.0) as f32;
         }
-        if !(is_trusted(query.norm_squared) && all(squares, is_trusted) && all(products, f32::is_finite)) {
+        if !(is_trusted(norm_squared) && all(squares, is_trusted) && all(products, f32::is_finite)) {
             for r in 0..R {
-                let trusted = is_trusted(query.norm_squared) && is_trusted(squares[r]) && products[r].is_finite();
+                let trusted = is_trusted(norm_squared) && is_trusted(squares[r]) && products[r].is_finite();
                 if !trusted {
-                    distances[r] = wide::cosine(query.values, rows[r]);
+                    distances[r] = again(r, wide::cosine);
                 }
             }
         }

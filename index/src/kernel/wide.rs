@@ -38,7 +38,8 @@ pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The distance as f32, with only one zero and only one NaN (which operation makes which is the machine's choice).
-fn narrow(distance: f64) -> f32 {
+#[inline(always)]
+pub(super) fn narrow(distance: f64) -> f32 {
     if distance.is_nan() { f32::NAN } else { distance as f32 + 0.0 }
 }
 

@@ -1,0 +1,264 @@
+//! Which way to search a segment, and at what effort.
+//!
+//! Three ways lead to the k nearest rows that a filter allows:
+//!
+//! - **exact**: every allowed row is compared. Costs `m · c_x` for m allowed rows;
+//! - **in-filter**: the graph is traversed and only allowed rows are kept. Costs `D(k, m/n, target) · c_w`, where the
+//!   calibration knows D, the distances that it takes to reach the recall wanted;
+//! - **post-filter**: the graph is traversed as if there were no filter, for so many neighbours that enough of them are
+//!   allowed. Costs `D(k′, 1, target) · c_w`.
+//!
+//! The cheapest is taken; c_x and c_w were measured when the index was built. A filter that correlates with the vectors may
+//! cost a traversal more than the calibration foresaw, so every traversal has a budget of distances, as much as the exact
+//! search would cost, after which the exact search is made: at most about twice the best choice.
+
+use crate::calibration::{Calibration, Effort};
+
+/// The beam is never narrower than this: a beam of one is a descent without memory.
+const EF_MIN: usize = 8;
+/// Nor wider: beyond this an exact search is the better one.
+const EF_MAX: usize = 65_536;
+/// Post-filtering fits filters that leave nearly everything: below this share of allowed rows in-filter is as good.
+const POST_SELECTIVITY_MIN: f32 = 0.9;
+/// Standard deviations by which post-filtering asks for more neighbours than the mean says are needed.
+const POST_MARGIN: f32 = 3.0;
+
+/// How a filter is to be applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// Whatever is cheapest.
+    #[default]
+    Cheapest,
+    /// By a traversal that keeps only allowed rows.
+    InFilter,
+    /// By a traversal whose hits are filtered.
+    PostFilter,
+}
+
+/// A search of one segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Search {
+    /// Rows that the graph connects.
+    pub nodes: u64,
+    /// Those of them that may be found.
+    pub allowed: u64,
+    /// Neighbours wanted.
+    pub k: usize,
+    /// The recall wanted, below 1.
+    pub target: f32,
+    /// A beam width to use instead of the one the target needs.
+    pub ef: Option<usize>,
+    /// How a filter is to be applied.
+    pub preference: Preference,
+}
+
+/// How a segment is searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// Every allowed row is compared.
+    Exact(Why),
+    /// The graph is traversed.
+    Walk(Walk),
+}
+
+/// Why a segment with an index is searched exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It costs less.
+    Cheaper,
+    /// No effort that was measured reaches the recall wanted.
+    Unreachable,
+}
+
+/// A traversal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Walk {
+    /// Whether only allowed rows are kept on the way, instead of at the end.
+    pub in_filter: bool,
+    /// The beam width.
+    pub ef: usize,
+    /// Distances after which an exact search is made instead.
+    pub budget: u64,
+    /// The recall to expect.
+    pub recall: f32,
+}
+
+/// Chooses the way.
+pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
+    let selectivity = if search.nodes == 0 { 1.0 } else { search.allowed as f32 / search.nodes as f32 };
+    let exact_ns = exact_ns(calibration, search.allowed, selectivity);
+    let in_filter = effort(calibration, search, search.k, selectivity).map(|effort| (true, effort));
+    let post_filter = || {
+        let wanted = post_filter_k(search.k, selectivity);
+        effort(calibration, search, wanted, 1.0).map(|effort| (false, effort))
+    };
+    let walk_ns = |effort: &Effort| effort.distances * calibration.costs.walk_ns;
+    let best = match search.preference {
+        Preference::InFilter => in_filter,
+        Preference::PostFilter => post_filter(),
+        Preference::Cheapest if selectivity < POST_SELECTIVITY_MIN => in_filter,
+        Preference::Cheapest => match (in_filter, post_filter()) {
+            (Some(a), Some(b)) if walk_ns(&b.1) < walk_ns(&a.1) => Some(b),
+            (Some(a), _) => Some(a),
+            (None, b) => b,
+        },
+    };
+    let Some((in_filter, effort)) = best else { return Choice::Exact(Why::Unreachable) };
+    let is_asked_for = search.ef.is_some() || search.preference != Preference::Cheapest;
+    if walk_ns(&effort) >= exact_ns && !is_asked_for {
+        return Choice::Exact(Why::Cheaper);
+    }
+    let budget = (exact_ns.max(walk_ns(&effort)) / calibration.costs.walk_ns) as u64;
+    let ef = (effort.ef.ceil() as usize).max(search.k).clamp(EF_MIN, EF_MAX);
+    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), recall: effort.recall })
+}
+
+fn effort(calibration: &Calibration, search: &Search, k: usize, selectivity: f32) -> Option<Effort> {
+    match search.ef {
+        Some(ef) => calibration.at(k, selectivity, ef.max(k) as f32),
+        None => calibration.effort(k, selectivity, search.target),
+    }
+}
+
+fn exact_ns(calibration: &Calibration, allowed: u64, selectivity: f32) -> f32 {
+    // Runs of allowed rows are scanned as they lie; the rarer they are, the more rows stand alone.
+    let costs = calibration.costs;
+    allowed as f32 * (costs.gather_ns + (costs.scan_ns - costs.gather_ns) * selectivity)
+}
+
+/// How many neighbours to ask for so that k of them are allowed: the mean and [`POST_MARGIN`] standard deviations.
+fn post_filter_k(k: usize, selectivity: f32) -> usize {
+    let share = selectivity.clamp(f32::EPSILON, 1.0);
+    let k = k as f32;
+    ((k + POST_MARGIN * (k * (1.0 - share)).sqrt()) / share).ceil() as usize
+}
+
+/// How many of the k nearest rows to ask of a part that holds `share` of all rows, so that with probability `1 − miss` it
+/// holds no more of them: the quantile of the binomial distribution B(k, share). The distribution is that of rows dealt to
+/// parts at random; where they are not, the caller asks again.
+pub fn share_of_k(k: usize, share: f64, miss: f64) -> usize {
+    if share >= 1.0 || k == 0 {
+        return k;
+    }
+    let (share, odds) = (share.max(0.0), share / (1.0 - share));
+    // P(0), then each from the one before.
+    let mut probability = (1.0 - share).powf(k as f64);
+    // Too small to be represented: so many rows are wanted that all of them may as well be asked for.
+    if probability <= f64::MIN_POSITIVE {
+        return k;
+    }
+    let mut cumulated = probability;
+    for hits in 0..k {
+        if cumulated >= 1.0 - miss {
+            return hits.max(1);
+        }
+        probability *= odds * (k - hits) as f64 / (hits + 1) as f64;
+        cumulated += probability;
+    }
+    k
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibration::{Costs, Curve, Point, Source};
+
+    fn calibration() -> Calibration {
+        let curve = |selectivity: f32, k: u32, times: f32| Curve {
+            selectivity,
+            k,
+            points: [(16, 0.90), (32, 0.96), (64, 0.98), (128, 0.995)]
+                .map(|(ef, recall)| Point { ef, recall, error: 0.001, distances: ef as f32 * 20.0 * times })
+                .to_vec(),
+        };
+        Calibration {
+            source: Source::Rows,
+            samples: 256,
+            curves: vec![curve(1.0, 10, 1.0), curve(1.0, 100, 4.0), curve(0.1, 10, 6.0), curve(0.1, 100, 24.0)],
+            costs: Costs { walk_ns: 100.0, scan_ns: 80.0, gather_ns: 120.0 },
+        }
+    }
+
+    fn search(nodes: u64, allowed: u64) -> Search {
+        Search { nodes, allowed, k: 10, target: 0.95, ef: None, preference: Preference::Cheapest }
+    }
+
+    fn walk(choice: Choice) -> Walk {
+        match choice {
+            Choice::Walk(walk) => walk,
+            Choice::Exact(why) => panic!("exact: {why:?}"),
+        }
+    }
+
+    #[test]
+    fn the_cheapest_way_is_taken() {
+        let calibration = calibration();
+        let all = walk(choose(&calibration, &search(100_000, 100_000)));
+        assert!(all.ef > 16 && all.ef <= 32, "{all:?}");
+        assert!(all.recall >= 0.95 && all.recall < 0.97, "{all:?}");
+        // As much as the exact search costs: 100,000 rows of 80 ns at 100 ns a distance.
+        assert_eq!(all.budget, 80_000);
+        assert!(walk(choose(&calibration, &search(100_000, 50_000))).in_filter);
+        assert_eq!(choose(&calibration, &search(100_000, 1_000)), Choice::Exact(Why::Cheaper));
+        assert_eq!(choose(&calibration, &search(500, 500)), Choice::Exact(Why::Cheaper));
+        assert_eq!(choose(&calibration, &search(0, 0)), Choice::Exact(Why::Cheaper));
+    }
+
+    #[test]
+    fn a_recall_that_was_never_reached_is_not_promised() {
+        let high = Search { target: 0.999, ..search(100_000, 100_000) };
+        assert_eq!(choose(&calibration(), &high), Choice::Exact(Why::Unreachable));
+    }
+
+    #[test]
+    fn what_the_caller_wants_is_done() {
+        let given = Search { ef: Some(64), ..search(100_000, 100_000) };
+        let given = walk(choose(&calibration(), &given));
+        assert_eq!((given.ef, given.recall), (64, 0.98));
+        let post = Search { preference: Preference::PostFilter, ..search(100_000, 50_000) };
+        let post = walk(choose(&calibration(), &post));
+        assert!(!post.in_filter && post.ef > 32, "{post:?}");
+        let rare = Search { preference: Preference::InFilter, ..search(100_000, 100) };
+        assert!(walk(choose(&calibration(), &rare)).in_filter);
+    }
+
+    #[test]
+    fn effort_grows_with_k_and_falls_with_the_share() {
+        let calibration = calibration();
+        let of = |k, selectivity| calibration.effort(k, selectivity, 0.95).unwrap();
+        assert!(of(10, 1.0).distances < of(30, 1.0).distances);
+        assert!(of(30, 1.0).distances < of(100, 1.0).distances);
+        assert!(of(100, 1.0).distances < of(1000, 1.0).distances);
+        assert!(of(10, 1.0).distances < of(10, 0.3).distances);
+        assert!(of(10, 0.3).distances < of(10, 0.01).distances);
+        assert_eq!(of(3, 1.0), of(10, 1.0));
+    }
+
+    #[test]
+    fn shares_are_binomial_quantiles() {
+        assert_eq!(share_of_k(10, 1.0, 0.01), 10);
+        assert_eq!(share_of_k(10, 0.0, 0.01), 1);
+        // B(10, 1/16): P(≤ 2) = 0.978, P(≤ 3) = 0.997.
+        assert_eq!(share_of_k(10, 1.0 / 16.0, 0.03), 2);
+        assert_eq!(share_of_k(10, 1.0 / 16.0, 0.01), 3);
+        assert_eq!(share_of_k(100_000, 0.5, 0.01), 100_000);
+        assert!((1..=10).contains(&share_of_k(10, 0.999, 0.01)));
+    }
+
+    #[test]
+    fn calibrations_are_read_back_and_damage_is_refused() {
+        let bytes = calibration().to_bytes();
+        assert_eq!(Calibration::from_bytes(&bytes).unwrap(), calibration());
+        for length in 0..bytes.len() {
+            assert!(Calibration::from_bytes(&bytes[..length]).is_err());
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0xff;
+            // Read or refused; never a panic, and what is read can be reckoned with.
+            if let Ok(read) = Calibration::from_bytes(&damaged) {
+                choose(&read, &search(100_000, 10_000));
+            }
+        }
+    }
+}
