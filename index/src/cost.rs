@@ -90,7 +90,8 @@ pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
     let in_filter = effort(calibration, search, search.k, selectivity).map(|effort| (true, effort));
     let post_filter = || {
         let wanted = post_filter_k(search.k, selectivity);
-        effort(calibration, search, wanted, 1.0).map(|effort| (false, effort))
+        let effort = effort(calibration, search, wanted, 1.0)?;
+        Some((false, Effort { ef: effort.ef.max(wanted as f32), ..effort }))
     };
     let walk_ns = |effort: &Effort| effort.distances * calibration.costs.walk_ns;
     let best = match search.preference {
@@ -176,6 +177,7 @@ mod tests {
             samples: 256,
             curves: vec![curve(1.0, 10, 1.0), curve(1.0, 100, 4.0), curve(0.1, 10, 6.0), curve(0.1, 100, 24.0)],
             costs: Costs { walk_ns: 100.0, scan_ns: 80.0, gather_ns: 120.0 },
+            build_ms: 12_345,
         }
     }
 

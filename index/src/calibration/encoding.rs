@@ -1,7 +1,7 @@
 //! A calibration as bytes.
 //!
 //! ```text
-//! "VCAL"  u16 format  u8 source  u8 zero  u32 samples  3 × f32 costs  u32 curves
+//! "VCAL"  u16 format  u8 source  u8 zero  u32 samples  u64 build_ms  3 × f32 costs  u32 curves
 //! per curve:  f32 selectivity  u32 k  u32 points
 //! per point:  u32 ef  f32 recall  f32 error  f32 distances
 //! ```
@@ -25,6 +25,7 @@ impl Calibration {
         out.extend_from_slice(&FORMAT.to_le_bytes());
         out.extend_from_slice(&[self.source as u8, 0]);
         out.extend_from_slice(&self.samples.to_le_bytes());
+        out.extend_from_slice(&self.build_ms.to_le_bytes());
         for cost in [self.costs.walk_ns, self.costs.scan_ns, self.costs.gather_ns] {
             out.extend_from_slice(&cost.to_le_bytes());
         }
@@ -62,6 +63,7 @@ impl Calibration {
             _ => return Err(refuse("its source is unknown")),
         };
         let samples = reader.u32()?;
+        let build_ms = u64::from_le_bytes(reader.take()?);
         let costs = Costs { walk_ns: reader.cost()?, scan_ns: reader.cost()?, gather_ns: reader.cost()? };
         let count = reader.count(CURVES_MAX)?;
         let mut curves = Vec::with_capacity(count);
@@ -82,7 +84,7 @@ impl Calibration {
             curves.push(Curve { selectivity, k, points });
         }
         match reader.0.is_empty() {
-            true => Ok(Self { source, samples, curves, costs }),
+            true => Ok(Self { source, samples, curves, costs, build_ms }),
             false => Err(refuse("bytes follow its end")),
         }
     }

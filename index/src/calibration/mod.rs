@@ -23,6 +23,11 @@
 //! | `measure` | making them |
 
 mod encoding;
+mod measure;
+#[cfg(test)]
+mod tests;
+
+pub use measure::{MeasureRequest, measure};
 
 /// What was measured of one index.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +40,8 @@ pub struct Calibration {
     pub curves: Vec<Curve>,
     /// What things cost on the machine that measured.
     pub costs: Costs,
+    /// How long the build of the index took, in milliseconds.
+    pub build_ms: u64,
 }
 
 /// What the samples were.

@@ -36,7 +36,8 @@ pub struct Walk<'a> {
     /// Per query, the navigation distance beyond which hits are not wanted (one exactly that far away is). `None`, NaN and
     /// a missing element mean no limit.
     pub floor: Option<&'a [f32]>,
-    /// Per query, a row that is no hit. It does lead the way.
+    /// Per query, a row that is treated as if it were not there: no hit, and, unless it has copies or is where the walk
+    /// begins, not on the way either.
     pub skip: Option<&'a [u32]>,
     /// Polled about once per millisecond of work; the walk ends early once it returns true.
     pub cancel: Option<&'a (dyn Fn() -> bool + Sync)>,

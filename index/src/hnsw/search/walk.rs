@@ -69,6 +69,7 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
             return self.found;
         }
         scratch.visited.reset(self.graph.rows);
+        self.leave_out(&mut scratch.visited);
         let allowed = self.walk.allowed.filter(|_| self.walk.mode == super::FilterMode::In);
         if allowed.is_none() && wanted <= POOL_MAX {
             // A skipped row takes a place in the pool.
@@ -91,6 +92,16 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
         self.found
     }
 
+    /// Takes the node of a skipped row out of the graph, unless other rows share it.
+    fn leave_out(&self, visited: &mut Visited) {
+        if let Some(skip) = self.skip
+            && self.graph.is_node(skip)
+            && self.graph.copies_of(skip).len() == 0
+        {
+            visited.insert(skip);
+        }
+    }
+
     /// From the entry point down to the node of the lowest level that is nearest as far as the upper levels know.
     fn descend(&mut self, ids: &mut [u32], distances: &mut [f32]) -> Key {
         ids[0] = self.graph.entry;
@@ -105,6 +116,8 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
                     ids[count] = self.graph.upper_rows.get(link as usize);
                     count += 1;
                 }
+                // A link to a skipped row leads nowhere: back to where the walk is.
+                ids[..count].iter_mut().filter(|row| Some(**row) == self.skip).for_each(|row| *row = best.row());
                 self.compute(&ids[..count], Residence::Memory, distances);
                 let nearest = (0..count).map(|index| (Key::new(distances[index], ids[index]), index)).min();
                 match nearest {

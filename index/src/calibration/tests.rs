@@ -1,0 +1,94 @@
+//! Calibrations of small indexes, and what they let expect against what is found.
+
+use super::{MeasureRequest, measure};
+use crate::cost::{Choice, Preference, Search, choose};
+use crate::hnsw::{BuildRequest, HnswParams, HnswView, Scratch, Walk, build, rescore, search, validate};
+use crate::{ExactRequest, Matrix, Metric, RowSet, exact_search};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const DIM: usize = 24;
+
+/// Rows around a few centres, as embeddings lie.
+fn clustered(rows: usize, seed: u64) -> Vec<f32> {
+    let mut random = StdRng::seed_from_u64(7);
+    let centres: Vec<f32> = (0..40 * DIM).map(|_| random.random_range(-1.0..1.0)).collect();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut values = Vec::with_capacity(rows * DIM);
+    for _ in 0..rows {
+        let centre = random.random_range(0..40) * DIM;
+        values.extend((0..DIM).map(|i| centres[centre + i] + random.random_range(-0.4f32..0.4)));
+    }
+    values
+}
+
+#[test]
+fn what_is_expected_is_found() {
+    let (values, questions) = (clustered(20_000, 1), clustered(400, 2));
+    let (rows, queries) = (Matrix::new(&values, DIM).unwrap(), Matrix::new(&questions, DIM).unwrap());
+    let present = RowSet::new_full(rows.rows());
+    for metric in [Metric::L2, Metric::Cosine] {
+        let params = HnswParams::new(metric);
+        let never = || false;
+        let bytes =
+            build(&BuildRequest { rows, present: &present, params, threads: 2, progress: &|_| {}, cancel: &never })
+                .unwrap();
+        let facts = validate(&bytes).unwrap();
+        let view = HnswView::new(&bytes, &facts, rows).unwrap();
+        let request =
+            MeasureRequest { view, present: &present, queries: None, threads: 2, build_ms: 0, cancel: &never };
+        let calibration = measure(&request).unwrap();
+        assert_eq!(calibration.samples, 512);
+        for target in [0.9, 0.95, 0.99] {
+            let nodes = rows.rows() as u64;
+            let wanted = Search { nodes, allowed: nodes, k: 10, target, ef: None, preference: Preference::InFilter };
+            let Choice::Walk(walk) = choose(&calibration, &wanted) else { panic!("{metric} {target}: exact") };
+            let exact = ExactRequest { queries, metric, k: 10, filter: None, floor: None, ties: false, cancel: None };
+            let truth = exact_search(&exact, rows).hits;
+            let how = Walk { k: walk.ef, ef: walk.ef, ..Walk::default() };
+            let walked = search(&view, queries, &how, &mut Scratch::new());
+            let right: usize = walked
+                .iter()
+                .enumerate()
+                .map(|(query, walked)| {
+                    let hits = rescore(rows, metric, queries.row(query), &walked.hits, 10, false, f32::INFINITY);
+                    let last = truth[query][9].distance;
+                    hits.iter().filter(|hit| hit.distance <= last).count()
+                })
+                .sum();
+            let recall = right as f32 / (10 * queries.rows()) as f32;
+            assert!(recall >= target - 0.01, "{metric} {target}: {recall}");
+            assert!((recall - walk.recall).abs() <= 0.02, "{metric} {target}: {recall}, not {}", walk.recall);
+        }
+        assert!(measure(&MeasureRequest { cancel: &|| true, ..request }).is_none());
+    }
+}
+
+#[test]
+fn small_and_empty_indexes_are_measured_too() {
+    for count in [0, 1, 5, 60] {
+        let values = clustered(count, 3);
+        let rows = Matrix::new(&values, DIM).unwrap();
+        let present = RowSet::new_full(count);
+        let never = || false;
+        let params = HnswParams::new(Metric::L2);
+        let bytes =
+            build(&BuildRequest { rows, present: &present, params, threads: 2, progress: &|_| {}, cancel: &never })
+                .unwrap();
+        let facts = validate(&bytes).unwrap();
+        let view = HnswView::new(&bytes, &facts, rows).unwrap();
+        let request =
+            MeasureRequest { view, present: &present, queries: None, threads: 3, build_ms: 0, cancel: &never };
+        let calibration = measure(&request).unwrap();
+        assert_eq!(calibration.samples as usize, count);
+        let wanted = Search {
+            nodes: count as u64,
+            allowed: count as u64,
+            k: 10,
+            target: 0.95,
+            ef: None,
+            preference: Preference::Cheapest,
+        };
+        assert!(matches!(choose(&calibration, &wanted), Choice::Exact(_)));
+    }
+}
