@@ -10,8 +10,8 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
 use parking_lot::Mutex;
-use volley_storage::ErrorKind;
 use volley_executor::search::FilterStrategy;
+use volley_storage::ErrorKind;
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
 use volley_storage::store::{Consistency, TableStore};
@@ -72,7 +72,11 @@ impl QueryCatalog {
         state.register_catalog_list(Arc::new(CatalogList(Arc::clone(self))));
         let search = SearchSettings {
             recall_target: self.settings.recall_target(),
-            strategy: FilterStrategy::of_name(self.settings.filter_strategy()).unwrap_or_default(),
+            strategy: match self.settings.recall_target() < 1.0 {
+                true => FilterStrategy::of_name(self.settings.filter_strategy()).unwrap_or_default(),
+                // No index promises every neighbour.
+                false => FilterStrategy::Exact,
+            },
             ef: self.settings.ef_search(),
         };
         state.config_mut().set_extension(Arc::new(search));

@@ -7,7 +7,7 @@
 //! | [`pruning`] | which segments can hold a row that a filter keeps |
 //! | [`resolve`] | SQL's names to what they stand for; statements with typed parameters to logical plans |
 //! | [`session`] | the one function that builds a session state: functions, rules in their order, query planner |
-//! | [`system_tables`] | `volley.segments`, `volley.snapshots`, `volley.settings`, `volley.vector_indexes` |
+//! | [`system_tables`] | `volley.segments`, `volley.snapshots`, `volley.settings`, `volley.vector_indexes`, … |
 //! | [`sql`] | SQL text to typed statements; settings |
 //! | [`error`] | one error enum, one clear sentence and one kind each |
 //! | [`damaged_files`] | files of others whose reader panics |

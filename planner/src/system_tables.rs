@@ -18,7 +18,7 @@ use crate::table::VolleyTable;
 /// The schema's name.
 pub const SYSTEM_SCHEMA: &str = "volley";
 /// Its tables.
-pub const NAMES: &[&str] = &["segments", "settings", "snapshots", "vector_indexes"];
+pub const NAMES: &[&str] = &["recall_calibration", "segments", "settings", "snapshots", "vector_indexes"];
 
 /// Opens a system table, filled with what holds now.
 pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -26,6 +26,7 @@ pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc
         "segments" => segments(catalog).await?,
         "snapshots" => snapshots(catalog).await?,
         "settings" => settings_table(catalog)?,
+        "recall_calibration" => indexes::recall_calibration(catalog).await?,
         "vector_indexes" => indexes::vector_indexes(catalog).await?,
         _ => return Ok(None),
     };

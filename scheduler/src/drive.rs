@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use volley_storage::ErrorKind;
+
 use crate::error::{Error, Result};
 
 /// Batches that wait for the client, at most.
@@ -48,12 +50,14 @@ impl Limits {
         Self { cancel, deadline, phase: Arc::new(AtomicU8::new(RUNNING)), stopped }
     }
 
-    /// Cancelled as soon as the query is stopped, for whichever reason: for work that cannot yield.
+    /// Cancelled as soon as the query has to stop, for whichever reason: for work that cannot yield, and for work that
+    /// goes on after a commit has begun and can be undone.
     pub(crate) fn stopped(&self) -> &CancellationToken {
         &self.stopped
     }
 
-    /// Marks that the query's commit begins; from now on no limit stops it. Fails when it was stopped before.
+    /// Marks that the query's commit begins; from now on no limit ends it from outside, and its outcome is waited for.
+    /// Fails when it was stopped before.
     pub(crate) fn begin_commit(&self) -> Result<()> {
         match self.enter(COMMITTING) {
             true => Ok(()),
@@ -99,13 +103,18 @@ impl Limits {
         let mut task = AbortOnDrop(runtime.spawn(work));
         tokio::select! {
             biased;
-            reason = self.reached() => if self.enter(STOPPED) {
+            reason = self.reached() => {
+                let stops = self.enter(STOPPED);
                 self.stopped.cancel();
-                return Err(reason);
+                if stops {
+                    return Err(reason);
+                }
+                // A commit goes on to its end. Work that commits in steps ends at the next and puts back what it changed.
+                let done = (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault)));
+                done.map_err(|error| if error.kind() == ErrorKind::Cancelled { reason } else { error })
             },
-            done = &mut task.0 => return done.unwrap_or_else(|fault| Err(fault_error(fault))),
+            done = &mut task.0 => done.unwrap_or_else(|fault| Err(fault_error(fault))),
         }
-        (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault)))
     }
 
     /// Pulls `stream` on `runtime`; the returned stream ends with an error when a limit is reached.

@@ -16,6 +16,7 @@ use volley_storage::{Database, local_env, memory_env};
 
 use crate::drive::Limits;
 use crate::error::{Error, Result};
+use crate::indexing::Indexer;
 use crate::memory::MemoryLedger;
 use crate::request::{QueryRequest, QueryResult};
 use crate::runtimes::{IoStore, Runtimes};
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn TableStore>,
     pub(crate) memory: Arc<MemoryLedger>,
     pub(crate) data: DataLocation,
+    pub(crate) indexer: Arc<Indexer>,
     pub(crate) runtimes: Runtimes,
 }
 
@@ -71,6 +73,12 @@ pub struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("data", &self.shared.data).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.indexer.stop();
     }
 }
 
@@ -97,7 +105,8 @@ impl Engine {
         let store: Arc<dyn TableStore> = Arc::new(database.clone());
         let base = session_config(Arc::clone(&store), runtimes.cpu_threads());
         let template = session_state(base.clone(), runtime, true)?;
-        let shared = Arc::new(Shared { database, store, memory, data: config.data, runtimes });
+        let indexer = Indexer::new(database.clone(), Arc::clone(&memory), runtimes.cpu(), runtimes.cpu_threads());
+        let shared = Arc::new(Shared { database, store, memory, data: config.data, indexer, runtimes });
         Ok(Arc::new(Engine { shared, base, template }))
     }
 
@@ -126,11 +135,15 @@ impl Engine {
         checking.await.map_err(|fault| Error::Internal { detail: format!("verify failed: {fault}") })
     }
 
-    /// Waits for what commits left to do in the background (checkpoints, folding of inline rows). Call it before the
-    /// process ends; without it nothing is lost, the next process does the work.
+    /// Waits for what commits left to do in the background (checkpoints, folding of inline rows, indexing of new
+    /// segments). Call it before the process ends; without it nothing is lost, a later write or REINDEX does the work.
     pub async fn close(&self) {
-        let database = self.shared.database.clone();
-        let settling = self.shared.runtimes.cpu().spawn(async move { database.settle().await });
+        let (database, indexer) = (self.shared.database.clone(), Arc::clone(&self.shared.indexer));
+        let settling = self.shared.runtimes.cpu().spawn(async move {
+            indexer.idle().await;
+            // Last, because indexing commits too.
+            database.settle().await;
+        });
         // A fault of background work has no one to go to; the data is as it was.
         let _ = settling.await;
     }

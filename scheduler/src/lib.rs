@@ -6,25 +6,30 @@
 //! | [`request`] | what goes in and what comes out: [`QueryRequest`], [`QueryResult`] |
 //! | [`session`] | [`Session`]: settings and prepared statements of one client |
 //! | [`error`] | [`Error`]: one sentence, one kind |
+//! | [`progress`] | how far a statement is that takes long |
 //! | [`memory`] | the memory ledger |
 //! | [`runtimes`] | the CPU and the I/O runtime |
 //!
-//! One file per family of statements stands in `statements/`; `drive` runs a physical plan with cancellation, which
+//! One file per family of statements stands in `statements/`; `indexing` builds indexes for them and in the background;
+//! `drive` runs a physical plan with cancellation, which
 //! `interrupt` makes leaves and joins notice.
 
 pub mod engine;
 pub mod error;
 pub mod memory;
+pub mod progress;
 pub mod request;
 pub mod runtimes;
 pub mod session;
 
 mod drive;
+mod indexing;
 mod interrupt;
 mod statements;
 
 pub use engine::{DataLocation, Engine, EngineConfig};
 pub use error::{Error, Result};
+pub use progress::{Progress, Progressed};
 pub use request::{CancellationToken, Parameters, QueryId, QueryRequest, QueryResult, ResultKind};
 pub use session::Session;
 pub use volley_planner::sql::split_statements;

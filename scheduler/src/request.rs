@@ -12,6 +12,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 pub use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::progress::Progress;
 use crate::session::Session;
 
 /// The identity of one query, for logs, errors and cancellation.
@@ -68,6 +69,8 @@ pub struct QueryRequest {
     pub deadline: Option<Instant>,
     /// Cancels the query: work stops within 100 ms. Dropping the result's stream cancels too.
     pub cancel: CancellationToken,
+    /// Where a statement that takes long says how far it is.
+    pub progress: Option<Arc<Progress>>,
 }
 
 impl QueryRequest {
@@ -80,6 +83,7 @@ impl QueryRequest {
             query_id: QueryId::generate(),
             deadline: None,
             cancel: CancellationToken::new(),
+            progress: None,
         }
     }
 

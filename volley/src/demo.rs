@@ -44,6 +44,7 @@ pub(crate) fn run(
     runner.interruptible = true;
     let mut demo = Demo { engine, runner, console, files: scratch.path() };
     runtime.block_on(demo.walk())?;
+    runtime.block_on(crate::run::settle(&demo.engine, &demo.console));
     demo.farewell(kept.as_ref())
 }
 

@@ -54,7 +54,9 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
             let location = location::parse(common.data())?;
             let runtime = runtime()?;
             let engine = open(&runtime, common, location)?;
-            shell::run(&engine, &runtime, console)
+            shell::run(&engine, &runtime, console)?;
+            runtime.block_on(run::settle(&engine, &Console::stdio()));
+            Ok(())
         }
         Some(Command::Sql(arguments)) => {
             let location = location::parse(common.data())?;
@@ -63,7 +65,11 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
             let engine = open(&runtime, common, location)?;
             let runner = run::Runner::new(&engine, arguments.format);
             let mut console = console;
-            runtime.block_on(script.run(&runner, &mut console))
+            runtime.block_on(async {
+                script.run(&runner, &mut console).await?;
+                run::settle(&engine, &console).await;
+                Ok(())
+            })
         }
         Some(Command::Demo) => {
             let location = common.data_given().map(location::parse).transpose()?;

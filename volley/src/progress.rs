@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use volley::Progressed;
 
 use crate::output::grouped;
 
 /// Work shorter than this shows nothing: a flicker tells nobody anything.
 pub(crate) const APPEARS_AFTER: Duration = Duration::from_millis(500);
 
-const REDRAWN_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const REDRAWN_EVERY: Duration = Duration::from_millis(100);
 
 /// A spinner with the elapsed time and what the work says about itself. Cheap to clone; hidden until [`Progress::appear`].
 #[derive(Debug, Clone)]
@@ -42,6 +43,14 @@ impl Progress {
     /// Says what is being done.
     pub(crate) fn say(&self, what: &str) {
         self.0.set_message(what.to_owned());
+    }
+
+    /// Says how far a statement is.
+    pub(crate) fn report(&self, now: &Progressed) {
+        self.say(&match now.total {
+            0 => now.what.clone(),
+            total => format!("{}: {} of {} rows", now.what, grouped(now.done), grouped(total)),
+        });
     }
 
     /// Removes the spinner for good.

@@ -11,7 +11,7 @@ use volley::{CancellationToken, Engine, QueryRequest, QueryResult, ResultKind, S
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::output::{Format, ResultWriter, TableOptions};
-use crate::progress::{APPEARS_AFTER, Progress};
+use crate::progress::{APPEARS_AFTER, Progress, REDRAWN_EVERY};
 
 /// Runs statements in one session.
 pub(crate) struct Runner {
@@ -73,14 +73,17 @@ impl Runner {
     }
 
     /// Drives the statement, the spinner and Ctrl-C side by side.
-    async fn supervise(&self, request: QueryRequest, console: &mut Console) -> Result<(), Failure> {
+    async fn supervise(&self, mut request: QueryRequest, console: &mut Console) -> Result<(), Failure> {
         let progress = Progress::hidden();
         let shows_progress = console.out_is_terminal && console.err_is_terminal;
+        let reported = Arc::new(volley::Progress::default());
+        request.progress = shows_progress.then(|| Arc::clone(&reported));
         let cancel = request.cancel.clone();
         let result = {
             let mut work = pin!(self.execute(request, console, &progress));
             let mut appear = pin!(tokio::time::sleep(APPEARS_AFTER));
             let mut interrupted = pin!(interrupted(self.interruptible, cancel));
+            let mut redrawn = tokio::time::interval(REDRAWN_EVERY);
             let mut waiting_to_appear = shows_progress;
             loop {
                 tokio::select! {
@@ -90,6 +93,11 @@ impl Runner {
                     () = &mut appear, if waiting_to_appear => {
                         waiting_to_appear = false;
                         progress.appear();
+                    }
+                    _ = redrawn.tick(), if shows_progress => {
+                        if let Some(now) = reported.now() {
+                            progress.report(&now);
+                        }
                     }
                 }
             }
@@ -135,6 +143,30 @@ impl Runner {
         progress.clear();
         Ok(writer.end(console.out())?)
     }
+}
+
+/// Waits for what the statements left to the background, above all the indexing of new rows. Ctrl-C leaves it to a
+/// later write or REINDEX.
+pub(crate) async fn settle(engine: &Engine, console: &Console) {
+    let progress = Progress::hidden();
+    {
+        let mut closing = pin!(engine.close());
+        let mut appear = pin!(tokio::time::sleep(APPEARS_AFTER));
+        let mut waiting_to_appear = console.err_is_terminal;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut closing => break,
+                _ = tokio::signal::ctrl_c() => break,
+                () = &mut appear, if waiting_to_appear => {
+                    waiting_to_appear = false;
+                    progress.say("adding the new rows to their indexes; Ctrl-C leaves that for later");
+                    progress.appear();
+                }
+            }
+        }
+    }
+    progress.clear();
 }
 
 /// Resolves when the statement must be given up: Ctrl-C cancels it and lets it end by itself, a second one does not wait.

@@ -11,6 +11,7 @@ use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use volley_storage::ErrorKind;
+use volley_storage::index_definition::IndexDefinition;
 
 use super::names::{normalize, table_reference};
 use super::parser::StatementParser;
@@ -75,6 +76,20 @@ impl IndexOptions {
         ];
         parameters.map(|(name, value)| (name.to_string(), value)).into()
     }
+}
+
+/// An index as CREATE INDEX writes it behind USING.
+pub fn index_text(definition: &IndexDefinition, column: &str) -> String {
+    let parameter = |name: &str| definition.parameter(name).unwrap_or("?");
+    let class = OPERATOR_CLASSES.iter().find(|(_, metric)| *metric == parameter("metric"));
+    format!(
+        "{} ({column} {}) WITH (m = {}, ef_construction = {}, quantizer = '{}')",
+        definition.method,
+        class.map_or("?", |(class, _)| class),
+        parameter("m"),
+        parameter("ef_construction"),
+        parameter("quantizer"),
+    )
 }
 
 /// What WITH said.

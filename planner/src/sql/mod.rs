@@ -33,7 +33,7 @@ mod types;
 
 pub use dml::is_default;
 pub use external::{CreateExternalTable, parse_external, parse_query};
-pub use indexes::{CreateIndex, IndexOptions};
+pub use indexes::{CreateIndex, IndexOptions, index_text};
 pub use limits::Limits;
 pub use names::{normalize, table_reference};
 pub use parser::{parse_expression, parse_statement, parse_statement_with};

@@ -125,6 +125,13 @@ impl StatementParser<'_> {
             };
             return Ok(Statement::Show(Show::Tables { schema }));
         }
+        let of_indexes = matches!(&parser.peek_token_ref().token,
+            Token::Word(word) if matches!(word.value.to_ascii_lowercase().as_str(), "index" | "indexes" | "indices"));
+        if of_indexes {
+            parser.next_token();
+            let table = if self.from_or_in() { Some(self.table()?) } else { None };
+            return Ok(Statement::Show(Show::Indexes { table }));
+        }
         if parser.parse_one_of_keywords(&[Keyword::COLUMNS, Keyword::FIELDS]).is_some() {
             if !self.from_or_in() {
                 return self.unexpected("FROM");

@@ -308,6 +308,11 @@ pub enum Show {
     },
     /// SHOW SCHEMAS.
     Schemas,
+    /// SHOW INDEXES [FROM table].
+    Indexes {
+        /// Only of this table.
+        table: Option<TableReference>,
+    },
     /// SHOW COLUMNS FROM table, DESCRIBE table.
     Columns {
         /// The table.

@@ -1,10 +1,10 @@
-//! `volley.vector_indexes`: what each index covers and costs.
+//! `volley.vector_indexes`: what each index covers and costs; `volley.recall_calibration`: how well it answers.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use datafusion::arrow::array::{ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array};
 use datafusion::common::Result;
-use volley_executor::maintenance::index_facts;
+use volley_executor::maintenance::{IndexFacts, index_facts};
 use volley_storage::index_definition::IndexDefinition;
 use volley_storage::schema::field_id;
 
@@ -36,7 +36,12 @@ struct Line {
     vectors: u64,
     bytes: u64,
     build_ms: u64,
+    /// Vectors, each times the recall to expect of its segment.
+    expected_hits: f64,
 }
+
+/// Neighbours asked for, where the table of indexes says what recall to expect.
+const EXPECTED_K: usize = 10;
 
 /// One row per index.
 pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
@@ -59,6 +64,8 @@ pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<Record
         |value: &dyn Fn(&Line) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(lines.iter().map(value))) };
     let count =
         |value: &dyn Fn(&Line) -> u64| -> ArrayRef { Arc::new(UInt64Array::from_iter_values(lines.iter().map(value))) };
+    let expected = lines.iter().map(|l| (l.vectors > 0).then(|| (l.expected_hits / l.vectors as f64) as f32));
+    let expected: Float32Array = expected.collect();
     batch(vec![
         ("table_schema", text(&|l| &l.schema)),
         ("table_name", text(&|l| &l.table)),
@@ -77,7 +84,20 @@ pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<Record
         ("vectors", count(&|l| l.vectors)),
         ("bytes", count(&|l| l.bytes)),
         ("build_ms", count(&|l| l.build_ms)),
+        ("expected_recall", Arc::new(expected)),
     ])
+}
+
+/// The recall that a search without a filter can expect of an indexed segment under the session's settings. Where the
+/// index cannot reach the target the search is exact.
+fn expected_recall(catalog: &QueryCatalog, facts: &IndexFacts) -> f32 {
+    let settings = catalog.settings();
+    let effort = match settings.ef_search() {
+        _ if settings.recall_target() >= 1.0 => None,
+        Some(ef) => facts.calibration.at(EXPECTED_K, 1.0, ef as f32),
+        None => facts.calibration.effort(EXPECTED_K, 1.0, settings.recall_target()),
+    };
+    effort.map_or(1.0, |effort| effort.recall)
 }
 
 /// What the index's definition says.
@@ -110,7 +130,8 @@ async fn measured(catalog: &QueryCatalog, table: &VolleyTable, definition: &Inde
                 line.indexed_segments += 1;
                 line.indexed_rows += segment.live_rows();
                 line.vectors += facts.rows;
-                line.build_ms += facts.build_ms;
+                line.build_ms += facts.calibration.build_ms;
+                line.expected_hits += facts.rows as f64 * f64::from(expected_recall(catalog, &facts));
             }
             Ok(None) => {}
             // A damaged index hides no other; searches of its segment are exact.
@@ -118,4 +139,74 @@ async fn measured(catalog: &QueryCatalog, table: &VolleyTable, definition: &Inde
         }
     }
     line
+}
+
+/// One point of a curve of one segment.
+struct Measured {
+    schema: String,
+    table: String,
+    index: String,
+    segment: String,
+    source: &'static str,
+    samples: u32,
+    selectivity: f32,
+    k: u32,
+    ef: u32,
+    recall: f32,
+    standard_error: f32,
+    distances: f32,
+}
+
+/// One row per index, segment and point that was measured.
+pub(super) async fn recall_calibration(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
+    let mut points = Vec::new();
+    for (schema, name) in volley_tables(catalog) {
+        let Some(table) = readable(catalog, &schema, &name).await else { continue };
+        let snapshot = table.snapshot();
+        for index in table.indexes() {
+            for segment in &snapshot.segments {
+                // A damaged one is counted in `volley.vector_indexes`.
+                let facts = index_facts(catalog.store(), snapshot, segment, &index.definition).await;
+                let Ok(Some(IndexFacts { calibration, .. })) = facts else { continue };
+                for (curve, point) in calibration.curves.iter().flat_map(|c| c.points.iter().map(move |p| (c, p))) {
+                    points.push(Measured {
+                        schema: schema.clone(),
+                        table: name.clone(),
+                        index: index.name.clone(),
+                        segment: segment.id.to_string(),
+                        source: calibration.source.name(),
+                        samples: calibration.samples,
+                        selectivity: curve.selectivity,
+                        k: curve.k,
+                        ef: point.ef,
+                        recall: point.recall,
+                        standard_error: point.error,
+                        distances: point.distances,
+                    });
+                }
+            }
+        }
+    }
+    let text =
+        |value: &dyn Fn(&Measured) -> &str| -> ArrayRef { strings(points.iter().map(value).collect::<Vec<_>>()) };
+    let whole = |value: &dyn Fn(&Measured) -> u32| -> ArrayRef {
+        Arc::new(UInt32Array::from_iter_values(points.iter().map(value)))
+    };
+    let real = |value: &dyn Fn(&Measured) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(points.iter().map(value)))
+    };
+    batch(vec![
+        ("table_schema", text(&|m| &m.schema)),
+        ("table_name", text(&|m| &m.table)),
+        ("index_name", text(&|m| &m.index)),
+        ("segment_id", text(&|m| &m.segment)),
+        ("source", text(&|m| m.source)),
+        ("samples", whole(&|m| m.samples)),
+        ("selectivity", real(&|m| m.selectivity)),
+        ("k", whole(&|m| m.k)),
+        ("ef", whole(&|m| m.ef)),
+        ("recall", real(&|m| m.recall)),
+        ("standard_error", real(&|m| m.standard_error)),
+        ("distances", real(&|m| m.distances)),
+    ])
 }

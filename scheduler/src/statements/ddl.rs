@@ -10,7 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use ulid::Ulid;
 use volley_executor::segment_set::ROW_ADDRESS_COLUMN;
 use volley_executor::types::vector_type;
-use volley_planner::catalog::{DEFAULT_SCHEMA, QueryCatalog};
+use volley_planner::catalog::{DEFAULT_SCHEMA, QueryCatalog, is_relation};
 use volley_planner::error::{Error as PlannerError, ObjectKind};
 use volley_planner::sql;
 use volley_planner::system_tables::SYSTEM_SCHEMA;
@@ -23,6 +23,7 @@ use volley_storage::segment::ROW_ID_COLUMN;
 use volley_storage::snapshot::TableProperties;
 
 use super::Running;
+use super::indexes::undefined_index;
 use super::prepared::folded;
 use crate::error::Result;
 use crate::request::QueryResult;
@@ -54,16 +55,28 @@ impl Running {
         schema: &str,
         name: &str,
     ) -> Result<Arc<VolleyTable>> {
+        self.own_table(catalog, schema, name, "written to").await
+    }
+
+    /// The pinned table to which something is done; a clear error for views, indexes, external and system tables.
+    pub(super) async fn own_table(
+        &self,
+        catalog: &Arc<QueryCatalog>,
+        schema: &str,
+        name: &str,
+        done: &str,
+    ) -> Result<Arc<VolleyTable>> {
         if let Some(table) = catalog.volley_table(schema, name).await? {
             return Ok(table);
         }
         let kind = match catalog.entry(schema, name) {
             Some(CatalogEntry::View { .. }) => "a view",
+            Some(CatalogEntry::Index { .. }) => "an index",
             Some(CatalogEntry::External { .. }) => "an external table",
             _ if schema == SYSTEM_SCHEMA => "a system table",
             _ => return Err(undefined_table(catalog.names(), schema, name).into()),
         };
-        let sentence = format!("\"{name}\" is {kind} and cannot be written to");
+        let sentence = format!("\"{name}\" is {kind} and cannot be {done}");
         Err(PlannerError::invalid(ErrorKind::WrongObjectType, sentence).into())
     }
 
@@ -99,7 +112,7 @@ impl Running {
                         created.store(false, std::sync::atomic::Ordering::Relaxed);
                         Ok(Vec::new())
                     }
-                    Some(_) => Err(duplicate_table(name)),
+                    Some(taken) => Err(duplicate(name, taken)),
                 }
             })
             .await;
@@ -123,17 +136,18 @@ impl Running {
                     let action = CatalogAction::Drop { schema: name.schema.clone(), name: name.name.clone() };
                     let Some(entry) = names.entry(&name.schema, &name.name) else {
                         if !if_exists {
-                            return Err(undefined_table(names, &name.schema, &name.name));
+                            return Err(match sort {
+                                "index" => undefined_index(names, name),
+                                _ => undefined_table(names, &name.schema, &name.name),
+                            });
                         }
                         missing.push(name.clone());
                         continue;
                     };
-                    let is = match entry {
-                        CatalogEntry::View { .. } => "view",
-                        _ => "table",
-                    };
+                    let is = sort_of(entry);
                     if is != sort {
-                        let sentence = format!("{name} is a {is}, not a {sort}; use DROP {}", is.to_uppercase());
+                        let (is_a, sort) = (with_article(is), with_article(sort));
+                        let sentence = format!("{name} is {is_a}, not {sort}; use DROP {}", is.to_uppercase());
                         return Err(PlannerError::invalid(ErrorKind::WrongObjectType, sentence));
                     }
                     if !actions.contains(&action) {
@@ -222,7 +236,7 @@ impl Running {
         match lookup(catalog.names(), name)? {
             None => Ok(true),
             Some(_) if if_not_exists => Ok(false),
-            Some(_) => Err(duplicate_table(name).into()),
+            Some(taken) => Err(duplicate(name, taken).into()),
         }
     }
 
@@ -247,8 +261,26 @@ impl Running {
     }
 }
 
+/// Every table that can be opened, with its name: a damaged one does not hide the others.
+pub(super) async fn every_table(catalog: &Arc<QueryCatalog>) -> Vec<(Qualified, Arc<VolleyTable>)> {
+    let mut tables = Vec::new();
+    for (schema, names) in &catalog.names().schemas {
+        for (name, entry) in names {
+            if matches!(entry, CatalogEntry::Table { .. })
+                && let Ok(Some(table)) = catalog.volley_table(schema, name).await
+            {
+                tables.push((Qualified { schema: schema.clone(), name: name.clone() }, table));
+            }
+        }
+    }
+    tables
+}
+
 /// What stands under a name; errors when its schema does not exist or belongs to Volley.
-fn lookup<'a>(names: &'a CatalogSnapshot, name: &Qualified) -> Result<Option<&'a CatalogEntry>, PlannerError> {
+pub(super) fn lookup<'a>(
+    names: &'a CatalogSnapshot,
+    name: &Qualified,
+) -> Result<Option<&'a CatalogEntry>, PlannerError> {
     if is_reserved(&name.schema) {
         let sentence = format!("schema \"{}\" belongs to Volley; choose another", name.schema);
         return Err(PlannerError::invalid(ErrorKind::InvalidStatement, sentence));
@@ -272,13 +304,33 @@ fn is_reserved(schema: &str) -> bool {
     matches!(schema, SYSTEM_SCHEMA | "information_schema" | "pg_catalog")
 }
 
-fn duplicate_table(name: &Qualified) -> PlannerError {
-    PlannerError::invalid(ErrorKind::DuplicateTable, format!("table or view {name} exists already"))
+/// The error of a name that is taken.
+pub(super) fn duplicate(name: &Qualified, taken: &CatalogEntry) -> PlannerError {
+    PlannerError::invalid(ErrorKind::DuplicateTable, format!("{} {name} exists already", sort_of(taken)))
+}
+
+/// What DROP calls an entry.
+pub(super) fn sort_of(entry: &CatalogEntry) -> &'static str {
+    match entry {
+        CatalogEntry::View { .. } => "view",
+        CatalogEntry::Index { .. } => "index",
+        CatalogEntry::Table { .. } | CatalogEntry::External { .. } => "table",
+    }
+}
+
+pub(super) fn with_article(sort: &str) -> String {
+    match sort {
+        "index" => format!("an {sort}"),
+        _ => format!("a {sort}"),
+    }
 }
 
 pub(super) fn undefined_table(names: &CatalogSnapshot, schema: &str, name: &str) -> PlannerError {
     match names.schemas.get(schema) {
-        Some(entries) => PlannerError::undefined(ObjectKind::Table, name, entries.keys()),
+        Some(entries) => {
+            let relations = entries.iter().filter(|(_, entry)| is_relation(entry));
+            PlannerError::undefined(ObjectKind::Table, name, relations.map(|(known, _)| known))
+        }
         None => PlannerError::undefined(ObjectKind::Schema, schema, names.schemas.keys()),
     }
 }

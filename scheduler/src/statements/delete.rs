@@ -57,6 +57,8 @@ impl Running {
         if count > 0 {
             let base = Arc::clone(table.snapshot());
             self.commit(Transaction { delete, ..transaction(&base, "DELETE") }).await?;
+            // Any commit may be the one after which inline rows are folded into a segment.
+            self.index_later(base.table);
         }
         Ok(count)
     }

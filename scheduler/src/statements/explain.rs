@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::format::ExplainFormat;
 use datafusion::logical_expr::{ExplainOption, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
+use volley_executor::vector_topk::Verify;
 use volley_planner::catalog::QueryCatalog;
 use volley_planner::dml::{plan_delete, plan_insert};
 use volley_planner::error::Error as PlannerError;
@@ -17,11 +18,15 @@ use crate::error::Result;
 use crate::request::QueryResult;
 
 impl Running {
-    /// Shows the plan of a statement; with ANALYZE it runs the plan and shows what it did. The rows that an INSERT or
+    /// Shows the plan of a statement; with ANALYZE it runs the plan and shows what it did, with VERIFY also how right
+    /// approximate searches were. The rows that an INSERT or
     /// DELETE would write are computed but never written.
     pub(super) async fn explain(&self, explain: Explain) -> Result<QueryResult> {
         let catalog = self.catalog().await?;
-        let state = catalog.state();
+        let mut state = catalog.state();
+        if explain.verify {
+            state.config_mut().set_extension(Arc::new(Verify));
+        }
         let format = match explain.format.as_deref() {
             None | Some("text") => ExplainFormat::Indent,
             Some("json") => ExplainFormat::PostgresJSON,

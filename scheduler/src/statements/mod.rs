@@ -4,6 +4,8 @@ mod copy_to;
 mod ddl;
 mod delete;
 mod explain;
+mod indexes;
+mod measure;
 mod paths;
 mod prepared;
 mod query;
@@ -31,6 +33,7 @@ use crate::session::Current;
 
 use ddl::Qualified;
 pub(crate) use prepared::Prepared;
+pub(crate) use write::transaction;
 
 /// One statement on its way through the engine.
 #[derive(Clone)]
@@ -76,6 +79,9 @@ impl Running {
             Statement::CreateView(create) => self.run_create_view(create).await,
             Statement::DropView(drop) => self.run_drop(drop, "view", tag).await,
             Statement::CreateExternalTable(create) => self.run_create_external(*create).await,
+            Statement::CreateIndex(create) => self.run_create_index(create).await,
+            Statement::DropIndex(drop) => self.run_drop_index(drop).await,
+            Statement::Reindex(what) => self.run_reindex(what).await,
             Statement::Insert(insert) => self.run_insert(insert).await,
             Statement::Delete(delete) => self.run_delete(delete).await,
             Statement::CopyFrom(copy) => self.run_copy_from(copy).await,
@@ -90,7 +96,7 @@ impl Running {
                 Ok(QueryResult::done(tag))
             }
             Statement::Vacuum { table } => self.vacuum(table).await,
-            Statement::Analyze { table } => self.analyze(table).await,
+            Statement::Analyze { table, using } => self.analyze(table, using).await,
             Statement::Nothing { tag, notice } => {
                 let mut result = QueryResult::done(tag);
                 result.notices.extend(notice);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::common::TableReference;
 use volley_planner::catalog::open_table;
 use volley_planner::sql::{self, Show};
 
 use super::Running;
-use super::ddl::undefined_table;
+use super::ddl::{every_table, undefined_table};
 use crate::error::Result;
 use crate::request::QueryResult;
 
@@ -40,19 +41,57 @@ impl Running {
             Show::Schemas => {
                 self.query_text("SELECT schema_name FROM information_schema.schemata ORDER BY schema_name").await
             }
+            Show::Indexes { table } => self.show_indexes(table.as_ref()).await,
             Show::Columns { table } => self.show_columns(&table).await,
         }
+    }
+
+    /// The indexes of a table, or of all, and how many rows each covers by what the commits say.
+    async fn show_indexes(&self, of: Option<&TableReference>) -> Result<QueryResult> {
+        let catalog = self.catalog().await?;
+        let tables = match of {
+            Some(name) => {
+                let name = self.qualify(name)?;
+                let table = self.own_table(&catalog, &name.schema, &name.name, "indexed").await?;
+                vec![(name, table)]
+            }
+            None => every_table(&catalog).await,
+        };
+        let mut rows: [Vec<String>; 6] = Default::default();
+        for (name, of) in tables {
+            let snapshot = of.snapshot();
+            for index in of.indexes() {
+                let definition = &index.definition;
+                let column = definition.columns.first().and_then(|id| snapshot.schema.index_of(*id));
+                let column = column.map(|at| snapshot.schema.arrow.field(at).name().as_str()).unwrap_or_default();
+                let indexed = snapshot.segments.iter().filter(|segment| definition.index_of(segment).is_some());
+                let indexed: u64 = indexed.map(|segment| segment.live_rows()).sum();
+                let line = [
+                    name.schema.clone(),
+                    name.name.clone(),
+                    index.name.clone(),
+                    sql::index_text(definition, column),
+                    indexed.to_string(),
+                    snapshot.live_rows().saturating_sub(indexed).to_string(),
+                ];
+                for (column, value) in rows.iter_mut().zip(line) {
+                    column.push(value);
+                }
+            }
+        }
+        let names = ["table_schema", "table_name", "index_name", "definition", "indexed_rows", "other_rows"];
+        table(names.into_iter().zip(rows).collect())
     }
 
     async fn query_text(&self, text: &str) -> Result<QueryResult> {
         self.query("SHOW", sql::parse_query(text)?).await
     }
 
-    async fn show_columns(&self, name: &datafusion::common::TableReference) -> Result<QueryResult> {
+    async fn show_columns(&self, name: &TableReference) -> Result<QueryResult> {
         let name = self.qualify(name)?;
         let catalog = self.catalog().await?;
         let state = catalog.state();
-        let reference = datafusion::common::TableReference::partial(name.schema.as_str(), name.name.as_str());
+        let reference = TableReference::partial(name.schema.as_str(), name.name.as_str());
         let schema = state.schema_for_ref(reference);
         let provider = match schema {
             Ok(schema) => open_table(&schema, &name.name).await?,

@@ -1,7 +1,6 @@
-//! VACUUM and ANALYZE.
+//! VACUUM.
 
 use datafusion::common::TableReference;
-use volley_planner::error::Error as PlannerError;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::gc::RETENTION;
 
@@ -11,7 +10,8 @@ use crate::error::Result;
 use crate::request::QueryResult;
 
 impl Running {
-    /// VACUUM: folds inline rows and small segments together, then removes files that no kept version needs.
+    /// VACUUM: folds inline rows and small segments together, detaches what dropped indexes left, then removes files that
+    /// no kept version needs.
     pub(super) async fn vacuum(&self, table: Option<TableReference>) -> Result<QueryResult> {
         let database = &self.shared.database;
         let catalog = self.catalog().await?;
@@ -32,23 +32,11 @@ impl Running {
         for table in tables {
             database.fold_inline(table).await?;
             database.compact(table).await?;
+            self.shared.indexer.detach_leftovers(table).await?;
+            self.index_later(table);
         }
         let report = database.collect_garbage(RETENTION).await?;
         let notice = format!("removed {} files with {} bytes", report.files, report.bytes);
         Ok(QueryResult::done("VACUUM").with_notice(notice))
-    }
-
-    /// ANALYZE: statistics are part of every segment, so there is nothing to gather; the table has to exist.
-    pub(super) async fn analyze(&self, table: Option<TableReference>) -> Result<QueryResult> {
-        if let Some(name) = table {
-            let name = self.qualify(&name)?;
-            let catalog = self.catalog().await?;
-            if catalog.entry(&name.schema, &name.name).is_none() {
-                let error: PlannerError = super::ddl::undefined_table(catalog.names(), &name.schema, &name.name);
-                return Err(error.into());
-            }
-        }
-        Ok(QueryResult::done("ANALYZE")
-            .with_notice("statistics are kept with every segment; there is nothing to gather"))
     }
 }

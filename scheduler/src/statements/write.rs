@@ -13,7 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::{StreamExt, TryStreamExt};
 use ulid::Ulid;
 use volley_storage::ErrorKind;
-use volley_storage::ids::TxnId;
+use volley_storage::ids::{TableId, TxnId};
 use volley_storage::snapshot::Snapshot;
 use volley_storage::store::Transaction;
 
@@ -46,8 +46,16 @@ impl Running {
         let count = staged.iter().map(|segment| segment.rows).sum();
         if count > 0 {
             self.commit(Transaction { add: staged, ..transaction(base, operation) }).await?;
+            self.index_later(base.table);
         }
         Ok(count)
+    }
+
+    /// Lets what a commit left without an index be indexed in the background, if the session wants that.
+    pub(super) fn index_later(&self, table: TableId) {
+        if self.current.settings.auto_index() {
+            self.shared.indexer.look_after(table);
+        }
     }
 
     /// Commits on a task of its own: once begun, a commit is not cut short, neither by a limit nor by the client going
@@ -70,7 +78,7 @@ impl Running {
 }
 
 /// An empty transaction on a snapshot.
-pub(super) fn transaction(base: &Arc<Snapshot>, operation: &str) -> Transaction {
+pub(crate) fn transaction(base: &Arc<Snapshot>, operation: &str) -> Transaction {
     Transaction {
         id: TxnId(Ulid::generate()),
         base: Arc::clone(base),

@@ -14,6 +14,7 @@
 
 mod cancel;
 mod engine;
+mod indexes;
 mod kills;
 mod memory;
 mod program;

@@ -64,3 +64,30 @@ fn a_full_disk_refuses_the_statement_and_keeps_what_was_there() {
     let report = volley.runtime.block_on(volley.engine.verify(std::sync::Arc::new(|_: &str| {}))).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
+
+#[test]
+fn a_disk_that_fills_while_an_index_is_built_keeps_the_table() {
+    let Some(disk) = SmallDisk::mount(24) else {
+        println!("skipped: a full disk needs the right to mount a tmpfs");
+        return;
+    };
+    let data = disk.path().join("data");
+    let volley = open(&data).unwrap();
+    volley.ok("CREATE TABLE t (id INT, e vector(64));\n\
+         INSERT INTO t SELECT value, array_repeat(sin(value), 64)::vector(64) FROM generate_series(1, 20000)");
+    let filler = disk.path().join("filler");
+    // As much as there is room for, but for a few small files.
+    let mut room = 24 << 20;
+    while room > 0 && std::fs::write(&filler, vec![1_u8; room]).is_err() {
+        room -= 256 << 10;
+    }
+    std::fs::write(&filler, vec![1_u8; room.saturating_sub(512 << 10)]).unwrap();
+    volley.refuses("53100", "CREATE INDEX i ON t USING hnsw (e)");
+    assert_eq!(volley.value("SELECT count(*) FROM volley.vector_indexes"), "0");
+    assert_eq!(volley.value("SELECT count(*) FROM t WHERE e IS NOT NULL"), "20000");
+    std::fs::remove_file(&filler).unwrap();
+    volley.ok("CREATE INDEX i ON t USING hnsw (e)");
+    assert_eq!(volley.value("SELECT indexed_rows FROM volley.vector_indexes"), "20000");
+    let report = volley.runtime.block_on(volley.engine.verify(std::sync::Arc::new(|_: &str| {}))).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}

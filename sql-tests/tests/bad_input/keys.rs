@@ -53,7 +53,7 @@ fn values_that_do_not_fit() {
         ("22012", "SELECT 1 / 0"),
         ("0A000", "UPDATE t SET id = 1"),
         ("0A000", "INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING"),
-        ("0A000", "CREATE INDEX i ON t USING hnsw (e vector_l2_ops)"),
+        ("42804", "CREATE INDEX i ON t USING hnsw (n)"),
         ("0A000", "CREATE TABLE x (a INT REFERENCES t (id))"),
     ] {
         volley.refuses(sqlstate, sql);

@@ -7,8 +7,8 @@ use crate::output::Format;
 /// What `\?` prints.
 pub(super) const HELP: &str = r"Statements end with ; and may take several lines.
   \d              tables and views
-  \d NAME         columns of a table or view
-  \dt, \dv        tables only, views only
+  \d NAME         columns and indexes of a table or view
+  \dt, \dv, \di   tables only, views only, indexes
   \format FORMAT  write results as table, csv or json
   \x [on|off]     one value per line
   \timing [on|off]  show how long each statement takes
@@ -19,7 +19,7 @@ Ctrl-C cancels the running statement, or clears the line.
 ";
 
 /// The commands, for completion.
-pub(super) const NAMES: &[&str] = &["\\?", "\\d", "\\dt", "\\dv", "\\format", "\\i", "\\q", "\\timing", "\\x"];
+pub(super) const NAMES: &[&str] = &["\\?", "\\d", "\\di", "\\dt", "\\dv", "\\format", "\\i", "\\q", "\\timing", "\\x"];
 
 /// What a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +30,14 @@ pub(super) enum ListKind {
     Tables,
     /// Views.
     Views,
+    /// Indexes.
+    Indexes,
 }
 
 /// A backslash command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
-    /// `\d`, `\dt`, `\dv`.
+    /// `\d`, `\dt`, `\dv`, `\di`.
     List(ListKind),
     /// `\d NAME`.
     Describe(Vec<String>),
@@ -66,6 +68,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "\\?" | "\\h" | "\\help" => none(Command::Help),
         "\\q" | "\\quit" => none(Command::Quit),
         "\\dt" => none(Command::List(ListKind::Tables)),
+        "\\di" => none(Command::List(ListKind::Indexes)),
         "\\dv" => none(Command::List(ListKind::Views)),
         "\\d" if argument.is_empty() => Ok(Command::List(ListKind::All)),
         "\\d" => parse_name(argument).map(Command::Describe),
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(parse("\\x off"), Ok(Command::Expanded(Some(false))));
         assert_eq!(parse("\\format CSV"), Ok(Command::Format(Some(Format::Csv))));
         assert_eq!(parse("\\i 'a b.sql'"), Ok(Command::Include("a b.sql".into())));
+        assert_eq!(parse("\\di"), Ok(Command::List(ListKind::Indexes)));
         assert_eq!(parse("\\dt"), Ok(Command::List(ListKind::Tables)));
     }
 

@@ -33,12 +33,16 @@ const KEYWORDS: &[&str] = &[
     "EXTERNAL",
     "FALSE",
     "FILTER",
+    "FORMAT",
     "FROM",
     "FULL",
     "GROUP",
     "HAVING",
+    "HNSW",
     "IF",
     "IN",
+    "INDEX",
+    "INDEXES",
     "INNER",
     "INSERT",
     "INTERSECT",
@@ -64,6 +68,8 @@ const KEYWORDS: &[&str] = &[
     "PARTITION",
     "PREPARE",
     "PRIMARY",
+    "QUANTIZER",
+    "REINDEX",
     "RESET",
     "RIGHT",
     "SCHEMA",
@@ -78,8 +84,14 @@ const KEYWORDS: &[&str] = &[
     "UNION",
     "UNNEST",
     "USING",
+    "VACUUM",
     "VALUES",
     "VECTOR",
+    "VECTOR_COSINE_OPS",
+    "VECTOR_IP_OPS",
+    "VECTOR_L1_OPS",
+    "VECTOR_L2_OPS",
+    "VERIFY",
     "VIEW",
     "WHEN",
     "WHERE",
@@ -120,7 +132,10 @@ pub(super) fn complete(before: &str, known: impl FnOnce() -> std::sync::Arc<Know
         return offer(start + table.len() + 1, column, names.into_iter());
     }
     match previous.as_str() {
-        "FROM" | "JOIN" | "INTO" | "TABLE" | "VIEW" | "COPY" | "DESCRIBE" => offer(start, word, tables(&known(), word)),
+        "FROM" | "JOIN" | "INTO" | "TABLE" | "VIEW" | "COPY" | "DESCRIBE" | "ANALYZE" | "VACUUM" => {
+            offer(start, word, tables(&known(), word))
+        }
+        "INDEX" => offer(start, word, indexes(&known(), word)),
         _ if names_setting => offer(start, word, known().settings.iter().cloned()),
         _ if word.is_empty() => Offer { start, words: Vec::new() },
         _ => {
@@ -152,11 +167,20 @@ fn keywords(word: &str) -> impl Iterator<Item = String> {
     KEYWORDS.iter().map(move |keyword| if lower { keyword.to_lowercase() } else { (*keyword).to_owned() })
 }
 
-/// Tables by name, those of other schemas with it, and the schemas themselves.
+/// Tables by name, those of other schemas with it.
 fn tables(known: &Known, word: &str) -> impl Iterator<Item = String> + use<> {
+    with_schemas(&known.tables, word)
+}
+
+/// Indexes in the same way.
+fn indexes(known: &Known, word: &str) -> impl Iterator<Item = String> + use<> {
+    with_schemas(&known.indexes, word)
+}
+
+fn with_schemas(pairs: &[(String, String)], word: &str) -> impl Iterator<Item = String> + use<> {
     let qualified = word.contains('.');
     let mut names = Vec::new();
-    for (schema, name) in &known.tables {
+    for (schema, name) in pairs {
         match schema.as_str() {
             "public" if !qualified => names.push(spelled(name)),
             "public" => {}
@@ -201,6 +225,7 @@ mod tests {
         let known = Known {
             tables: vec![pair("public", "docs"), pair("public", "My Docs"), pair("app", "logs")],
             columns: vec![pair("docs", "id"), pair("docs", "body"), pair("logs", "level")],
+            indexes: vec![pair("public", "docs_emb_idx"), pair("app", "logs_v_idx")],
             settings: vec!["volley.memory_limit".to_owned(), "volley.statement_timeout".to_owned()],
         };
         let found = complete(before, || Arc::new(known));
@@ -221,6 +246,14 @@ mod tests {
         check("select * from \"m", 14, &["\"My Docs\""]);
         check("select * from app.l", 18, &["logs"]);
         check("\\d d", 3, &["docs"]);
+    }
+
+    #[test]
+    fn indexes_stand_after_index() {
+        check("drop index d", 11, &["docs_emb_idx"]);
+        check("REINDEX INDEX ", 14, &["app.logs_v_idx", "docs_emb_idx"]);
+        check("analyze d", 8, &["docs"]);
+        check("create ind", 7, &["index", "indexes"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `\d`, `\dt`, `\dv`: what tables there are and what columns they have.
+//! `\d`, `\dt`, `\dv`, `\di`: what tables and indexes there are, and what columns and indexes a table has.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::run::Runner;
 /// Lists tables and views.
 pub(super) async fn list(kind: ListKind, runner: &Runner, console: &mut Console) -> Result<(), Failure> {
     let wanted = match kind {
+        ListKind::Indexes => return list_indexes(runner, console).await,
         ListKind::All => "TRUE",
         ListKind::Tables => "table_type <> 'VIEW'",
         ListKind::Views => "table_type = 'VIEW'",
@@ -30,6 +31,11 @@ pub(super) async fn list(kind: ListKind, runner: &Runner, console: &mut Console)
     show(&batches, runner, console)
 }
 
+async fn list_indexes(runner: &Runner, console: &mut Console) -> Result<(), Failure> {
+    let batches = ask("SHOW INDEXES", runner).await?;
+    show(&batches, runner, console)
+}
+
 /// Describes one table or view. The columns come from the table itself, so that external tables have them too.
 pub(super) async fn describe(name: &[String], runner: &Runner, console: &mut Console) -> Result<(), Failure> {
     let quoted: Vec<String> = name.iter().map(|part| quote_name(part)).collect();
@@ -37,7 +43,13 @@ pub(super) async fn describe(name: &[String], runner: &Runner, console: &mut Con
     let result = runner.engine.execute(QueryRequest::new(probe, &runner.session)).await?;
     let rows = describe_columns(&result.schema).map_err(OutputError::Value)?;
     writeln!(console.out(), "{}", name.join("."))?;
-    show(&[rows], runner, console)
+    show(&[rows], runner, console)?;
+    // Views and external tables have none to show.
+    let indexes = ask(&format!("SHOW INDEXES FROM {}", quoted.join(".")), runner).await.unwrap_or_default();
+    match indexes.iter().any(|batch| batch.num_rows() > 0) {
+        true => show(&indexes, runner, console),
+        false => Ok(()),
+    }
 }
 
 /// Asks the engine, without the timing and the spinner of the user's own statements.

@@ -18,6 +18,8 @@ pub(super) struct Known {
     pub(super) tables: Vec<(String, String)>,
     /// Table and name of columns.
     pub(super) columns: Vec<(String, String)>,
+    /// Schema and name of indexes.
+    pub(super) indexes: Vec<(String, String)>,
     /// Settings.
     pub(super) settings: Vec<String>,
 }
@@ -59,22 +61,33 @@ impl Names {
         Known {
             tables: self.pairs(tables, deadline).await,
             columns: self.pairs(columns, deadline).await,
+            indexes: self.pairs_at("SHOW INDEXES", 0, 2, deadline).await,
             settings: self.pairs(settings, deadline).await.into_iter().map(|(name, _)| name).collect(),
         }
     }
 
     async fn pairs(&self, sql: &str, deadline: Instant) -> Vec<(String, String)> {
+        self.pairs_at(sql, 0, 1, deadline).await
+    }
+
+    /// The values of two columns.
+    async fn pairs_at(&self, sql: &str, first: usize, second: usize, deadline: Instant) -> Vec<(String, String)> {
         // A session of its own: the user's may have a statement timeout or another schema.
         let session = self.engine.session();
         let mut request = QueryRequest::new(sql, &session);
         request.deadline = Some(deadline);
         let Ok(result) = self.engine.execute(request).await else { return Vec::new() };
-        result.collect().await.map(|batches| batches.iter().flat_map(rows).collect()).unwrap_or_default()
+        result
+            .collect()
+            .await
+            .map(|batches| batches.iter().flat_map(|batch| rows(batch, first, second)).collect())
+            .unwrap_or_default()
     }
 }
 
-fn rows(batch: &RecordBatch) -> Vec<(String, String)> {
+fn rows(batch: &RecordBatch, first: usize, second: usize) -> Vec<(String, String)> {
     let text =
         |column: usize, row: usize| array_value_to_string(batch.column(column).as_ref(), row).unwrap_or_default();
-    (0..batch.num_rows()).filter(|&row| !batch.column(0).is_null(row)).map(|row| (text(0, row), text(1, row))).collect()
+    let known = (0..batch.num_rows()).filter(|&row| !batch.column(first).is_null(row));
+    known.map(|row| (text(first, row), text(second, row))).collect()
 }

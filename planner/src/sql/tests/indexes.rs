@@ -2,9 +2,11 @@
 
 use datafusion::common::TableReference;
 use volley_storage::ErrorKind;
+use volley_storage::ids::FieldId;
+use volley_storage::index_definition::IndexDefinition;
 
 use super::parse;
-use crate::sql::{CreateIndex, IndexOptions, Reindex, Statement, parse_statement};
+use crate::sql::{CreateIndex, IndexOptions, Reindex, Show, Statement, index_text, parse_statement};
 
 fn create_index(sql: &str) -> CreateIndex {
     match parse(sql) {
@@ -132,6 +134,22 @@ fn dropping_and_rebuilding() {
         let error = parse_statement(sql).err().unwrap_or_else(|| panic!("{sql} parsed"));
         assert!(error.to_string().contains(part), "{sql}: {error}");
     }
+}
+
+#[test]
+fn showing() {
+    for sql in ["SHOW INDEXES FROM s.t", "show index in s.t", "SHOW INDICES FROM S.T"] {
+        let table = Some(TableReference::partial("s", "t"));
+        assert_eq!(parse(sql), Statement::Show(Show::Indexes { table }), "{sql}");
+    }
+    assert_eq!(parse("SHOW INDEXES"), Statement::Show(Show::Indexes { table: None }));
+    let create = create_index("CREATE INDEX ON t USING hnsw (v vector_ip_ops) WITH (m = 8)");
+    let parameters = create.options.parameters();
+    let definition = IndexDefinition { method: "hnsw".into(), columns: vec![FieldId(1)], parameters };
+    let text = index_text(&definition, "v");
+    assert_eq!(text, "hnsw (v vector_ip_ops) WITH (m = 8, ef_construction = 128, quantizer = 'i8')");
+    let again = create_index(&format!("CREATE INDEX ON t USING {text}"));
+    assert_eq!(again.options, create.options);
 }
 
 #[test]
