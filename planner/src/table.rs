@@ -29,7 +29,7 @@ pub struct VolleyTable {
 }
 
 /// An index of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableIndex {
     /// Its name, without the schema.
     pub name: String,

@@ -22,10 +22,9 @@ use crate::segment_source::matching_rows;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// Row sets by segment and filter. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct AllowedRows(Arc<Mutex<Kept>>);
 
-#[derive(Default)]
 struct Kept {
     rows: LruQueue<Key, Arc<RowSet>>,
     bytes: usize,
@@ -37,6 +36,12 @@ struct Key {
     deleted: u64,
     /// `None` for the rows that are not deleted.
     filter: Option<(Arc<dyn PhysicalExpr>, Vec<FieldId>)>,
+}
+
+impl Default for AllowedRows {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Kept { rows: LruQueue::new(), bytes: 0 })))
+    }
 }
 
 impl AllowedRows {

@@ -61,8 +61,14 @@ impl SegmentIndex {
 }
 
 /// Indexes that were opened. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct OpenIndexes(Arc<Mutex<LruQueue<Key, Arc<SegmentIndex>>>>);
+
+impl Default for OpenIndexes {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(LruQueue::new())))
+    }
+}
 
 /// The contents of the index file and of its calibration.
 type Key = ([u8; 32], [u8; 32]);

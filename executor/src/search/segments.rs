@@ -75,7 +75,8 @@ impl Segments<'_> {
             let ordinals = self.request.ordinals.iter();
             return self.exactly(ordinals.map(|ordinal| (*ordinal, ExactWay::Wanted)).collect()).await;
         };
-        let opened = self.request.ordinals.iter().map(|ordinal| self.open(*ordinal, approximate));
+        let ordinals = self.request.ordinals.clone();
+        let opened = ordinals.into_iter().map(|ordinal| self.open(ordinal, approximate));
         let opened: Vec<_> = stream::iter(opened).buffered(self.at_a_time).try_collect().await?;
         let mut without = Vec::new();
         let mut indexed = Vec::new();
