@@ -121,7 +121,7 @@ fn stop_it(db: &Db, sql: &str, stop: Stop) -> Stopped {
         }
         Stop::Deadline => request.deadline = Some(at),
         Stop::Timeout => drop(db.sql(&format!("SET volley.statement_timeout = '{}ms'", HEAD_START.as_millis()))),
-        Stop::DropStream => drop_stream(db, request, at),
+        Stop::DropStream => drop_stream(db, request.clone(), at),
     }
     if !matches!(stop, Stop::DropStream) {
         let error = db.run(request).expect_err("the query takes longer than that");
