@@ -34,6 +34,9 @@ use crate::search::{SearchMetrics, SearchRequest, Searcher};
 use crate::segment_set::SegmentSet;
 use crate::segment_source::{SegmentSource, parts_of};
 
+/// Characters of a query vector's expression that plans show.
+const SHOWN_MAX: usize = 60;
+
 /// The k rows of each partition's segments that are nearest to a vector.
 ///
 /// ```text
@@ -181,6 +184,14 @@ fn scan_of(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &SegmentSo
     }
 }
 
+/// The beginning of a text that may hold a whole vector.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 /// The metrics of one partition.
 struct Counters {
     partition: usize,
@@ -223,7 +234,7 @@ impl DisplayAs for VectorTopKExec {
         write!(f, "VectorTopKExec: k={}, metric={}, column={column}", topk.k, topk.metric)?;
         write!(f, ", dimension={}", self.dimension)?;
         if let Query::Expression(query) = &topk.query {
-            write!(f, ", query={query}")?;
+            write!(f, ", query={}", shortened(&query.to_string()))?;
         }
         if !topk.ties.is_empty() {
             let ties = topk.ties.iter().map(|tie| format!("{} {}", name(tie.column), tie.options));
