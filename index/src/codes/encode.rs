@@ -5,6 +5,7 @@ use crate::{
     Matrix, Metric,
     kernel::{
         half,
+        i8::nearest,
         rows::{SCALE_BITS, ScalePlace},
     },
 };
@@ -81,7 +82,7 @@ pub(super) fn i8(layout: &CodesLayout, vectors: Matrix<'_>, out: &mut [u8]) {
         };
         let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
         for (code, &component) in codes.iter_mut().zip(row) {
-            *code = nearest(f64::from(component) * inverse) as u8;
+            *code = nearest(f64::from(component) * inverse).clamp(-127.0, 127.0) as i8 as u8;
         }
         match place {
             ScalePlace::None => {}
@@ -95,26 +96,22 @@ pub(super) fn i8(layout: &CodesLayout, vectors: Matrix<'_>, out: &mut [u8]) {
     }
 }
 
-/// The smallest scale that is not below a value, as the upper 16 bits of an f32 and as a number.
+/// The smallest scale that is not below a value, or the largest by which 127 can be multiplied: as the upper 16 bits of an
+/// f32 and as a number.
 fn scale_of(value: f64) -> (u16, f64) {
     let bits = (value as f32).to_bits();
     let scale = |bits: u16| f64::from(f32::from_bits(u32::from(bits) << 16));
     let truncated = (bits >> 16) as u16;
-    let bits = if scale(truncated) < value { truncated + 1 } else { truncated };
+    let above = truncated + 1;
+    let fits = 127.0 * scale(above) <= f64::from(f32::MAX);
+    let bits = if scale(truncated) < value && fits { above } else { truncated };
     (bits, scale(bits))
-}
-
-/// The integer nearest to a value of at most 127 and a bit, of two equally near ones the even one.
-fn nearest(value: f64) -> i8 {
-    /// 1.5 · 2⁵²: a sum with it has no room for a fraction. One addition, where a call to `round` could not be vectorised.
-    const NO_FRACTION: f64 = 6755399441055744.0;
-    ((value + NO_FRACTION) - NO_FRACTION).clamp(-127.0, 127.0) as i8
 }
 
 /// The nearest integer whose lowest bit is the given one.
 fn nearest_with_bit(value: f64, bit: u16) -> i8 {
     let bit = f64::from(bit);
-    let code = 2.0 * f64::from(nearest((value - bit) / 2.0)) + bit;
+    let code = 2.0 * nearest((value - bit) / 2.0) + bit;
     // The ends of the range that have the bit.
     let end = 126.0 + bit;
     code.clamp(-end, end) as i8

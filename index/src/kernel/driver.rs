@@ -2,18 +2,25 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{Residence, prefetch::LINE_BYTES};
+use super::{
+    Residence,
+    prefetch::{self, LINE_BYTES},
+};
 
 /// How many rows are computed together.
 const GROUP: usize = 4;
 
-/// How far ahead rows are fetched at least: about what memory delivers during its own latency.
+/// How far ahead rows are fetched at least: about what memory delivers during its own latency. Twice that where they are
+/// scattered, because then their addresses have to be looked up in page tables as well.
 const AHEAD_BYTES: usize = 64 * LINE_BYTES;
 
 /// Which rows to compute, in which order.
 pub(super) trait Pick: Copy {
     /// Whether there is just one, so that the loops over groups need not exist.
     const ONE: bool = false;
+
+    /// Whether the rows lie anywhere, so that the processor cannot guess which come next.
+    const SCATTERED: bool = false;
 
     /// How many.
     fn len(self) -> usize;
@@ -48,6 +55,8 @@ impl Pick for Neighbours {
 
 /// Rows by their numbers.
 impl Pick for &[u32] {
+    const SCATTERED: bool = true;
+
     #[inline(always)]
     fn len(self) -> usize {
         <[u32]>::len(self)
@@ -154,7 +163,13 @@ pub(super) unsafe fn run<C: Compare, P: Pick>(
 unsafe fn run_ahead<C: Compare, P: Pick, const FETCH: bool>(compare: C, rows: Strided<'_>, pick: P, out: &mut [f32]) {
     let picked = pick.len();
     let out = &mut out[..picked];
-    let ahead = GROUP.max(AHEAD_BYTES / rows.stride.max(1));
+    let ahead_bytes = if P::SCATTERED { 2 * AHEAD_BYTES } else { AHEAD_BYTES };
+    let ahead = GROUP.max(ahead_bytes / rows.stride.max(1));
+    if FETCH && P::SCATTERED {
+        for index in 0..ahead.min(picked) {
+            prefetch::row(rows.start, pick.row(index), rows.stride);
+        }
+    }
     let (groups, rest) = out.as_chunks_mut::<GROUP>();
     let grouped = groups.len() * GROUP;
     for (index, distances) in groups.iter_mut().enumerate() {

@@ -27,7 +27,7 @@ mod f16;
 mod f32;
 mod floats;
 pub(crate) mod half;
-mod i8;
+pub(crate) mod i8;
 mod instruction_set;
 mod integers;
 mod lanes;

@@ -219,10 +219,10 @@ impl<I: Integers, const R: usize> Running<I, R> {
     unsafe fn step<M: Meaning, Q: Source>(&mut self, part: I::Values, codes: [I::Values; R]) {
         // SAFETY: as this function's own.
         unsafe {
-            for r in 0..R {
-                self.products[r] = self.products[r].add_products(part, codes[r]);
+            for (r, &codes) in codes.iter().enumerate() {
+                self.products[r] = self.products[r].add_products(part, codes);
                 if M::SQUARES {
-                    self.squares[r] = self.squares[r].add_products(codes[r], codes[r]);
+                    self.squares[r] = self.squares[r].add_products(codes, codes);
                 }
             }
             if M::SQUARES && Q::SQUARES {

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_first_codes_carry_sixteen_bits() {
         for bits in [0, 1, 2, 0x8000, 0xa5c3, u16::MAX] {
-            let bytes = std::array::from_fn(|i| (bits >> i & 1) as u8 | (i as u8 * 38 & 0xfe));
+            let bytes = std::array::from_fn(|i| (bits >> i & 1) as u8 | ((i as u8 * 38) & 0xfe));
             assert_eq!(lowest_bits(bytes), bits);
         }
     }
