@@ -78,3 +78,8 @@ fn getting_started_tells_the_truth() {
 fn the_sql_reference_tells_the_truth() {
     check("docs/sql-reference.md");
 }
+
+#[test]
+fn the_chapter_on_vector_search_tells_the_truth() {
+    check("docs/vector-search.md");
+}
