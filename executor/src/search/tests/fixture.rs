@@ -13,13 +13,18 @@ use datafusion::execution::TaskContext;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{self, StreamExt};
 use roaring::RoaringBitmap;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 use volley_storage::ids::{FieldId, SchemaId, SegmentId, TableId, TxnId};
+use volley_storage::index_definition::IndexDefinition;
 use volley_storage::schema::{FIELD_ID_KEY, TableSchema};
+use volley_storage::segment::{RowIds, SegmentData};
 use volley_storage::segment_writer::{self, StageOptions};
 use volley_storage::snapshot::{Snapshot, TableProperties};
 use volley_storage::store::{Consistency, StagedSegment, TableStore, Transaction};
 use volley_storage::{Database, Env, memory_env};
 
+use crate::maintenance::{IndexJob, build_index};
 use crate::search::Metric;
 use crate::segment_set::{SegmentSet, StorageHandle};
 use crate::segment_source::register;
@@ -92,6 +97,53 @@ impl Fixture {
         register(&context.runtime_env(), &env).unwrap();
         let set = SegmentSet::load(storage, &context.runtime_env(), &snapshot).await.unwrap();
         Self { set, task: context.task_ctx() }
+    }
+
+    /// The same table with an index on the segments that are files, and then with more rows deleted, by row id.
+    pub(crate) async fn with_index(self, definition: &IndexDefinition, deleted: &[u64]) -> Self {
+        let store = Arc::clone(self.set.storage());
+        let snapshot = store.snapshot(self.set.table(), Consistency::Strong).await.unwrap();
+        let mut attach = Vec::new();
+        for segment in &snapshot.segments {
+            if matches!(segment.data, SegmentData::File(_)) {
+                let job = IndexJob {
+                    store: Arc::clone(&store),
+                    snapshot: Arc::clone(&snapshot),
+                    segment: Arc::clone(segment),
+                    definition: definition.clone(),
+                    threads: 1,
+                    progress: Arc::new(|_| {}),
+                    cancel: CancellationToken::new(),
+                };
+                let sidecars = build_index(job).await.unwrap();
+                attach.extend(sidecars.into_iter().map(|sidecar| (segment.id, sidecar)));
+            }
+        }
+        let mut delete: BTreeMap<_, RoaringBitmap> = BTreeMap::new();
+        for segment in &snapshot.segments {
+            let RowIds::Contiguous { first } = segment.row_ids else { continue };
+            let known = store.deletes(snapshot.table, segment).await.unwrap();
+            let is_live = |offset: &u32| known.as_ref().is_none_or(|known| !known.contains(*offset));
+            let of_segment = deleted.iter().filter(|id| (first.0..first.0 + segment.rows).contains(*id));
+            let offsets: RoaringBitmap = of_segment.map(|id| (id - first.0) as u32).filter(is_live).collect();
+            if !offsets.is_empty() {
+                delete.insert(segment.id, offsets);
+            }
+        }
+        let transaction = Transaction {
+            id: TxnId(Ulid::generate()),
+            base: snapshot,
+            add: Vec::new(),
+            delete,
+            remove: Vec::new(),
+            attach,
+            detach: Vec::new(),
+            idempotency: None,
+            operation: "TEST".into(),
+        };
+        let snapshot = store.commit(transaction).await.unwrap().snapshot;
+        let set = SegmentSet::load(StorageHandle(store), &self.task.runtime_env(), &snapshot).await.unwrap();
+        Self { set, task: self.task }
     }
 
     pub(crate) fn ordinals(&self) -> Vec<u32> {

@@ -18,7 +18,7 @@ use crate::segment_source::{even_parts, scan_config};
 use crate::vector_topk::{ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
 
 #[derive(Debug, Clone, Copy)]
-enum Filter {
+pub(super) enum Filter {
     None,
     TenantIs(i32),
     TenantIsNull,
@@ -26,7 +26,7 @@ enum Filter {
 }
 
 impl Filter {
-    fn keeps(self, row: &Row) -> bool {
+    pub(super) fn keeps(self, row: &Row) -> bool {
         match self {
             Filter::None => true,
             Filter::TenantIs(tenant) => row.tenant == Some(tenant),
@@ -35,7 +35,7 @@ impl Filter {
         }
     }
 
-    fn physical(self, fixture: &Fixture) -> Option<SearchFilter> {
+    pub(super) fn physical(self, fixture: &Fixture) -> Option<SearchFilter> {
         let schema = &fixture.set.schema().arrow;
         let over = |column: FieldId, index: usize| {
             let narrow = schema.project(&[index]).unwrap();
