@@ -241,8 +241,8 @@ fn vector_column(table: &VolleyTable, name: &str) -> Result<FieldId> {
         (Some(_), Some(id)) => Ok(id),
         (None, _) => {
             let sentence = format!(
-                "column \"{name}\" has the type {}, and an hnsw index takes a vector; copy it into a vector(n) column, \
-                 as in INSERT INTO … SELECT {name}::vector(n)",
+                "column \"{name}\" has the type {}, and an hnsw index is of a vector(n) column; text and arrays become \
+                 vectors by CAST({name} AS vector(n)) in a table of their own",
                 sql::type_name(field.data_type())
             );
             Err(PlannerError::invalid(ErrorKind::DatatypeMismatch, sentence).into())

@@ -98,7 +98,7 @@ impl Running {
             let given = types.iter().map(sql::type_name).collect::<Vec<_>>().join(", ");
             let sentence = format!(
                 "ANALYZE … USING takes a query with one column of type vector(n), not ({given}); select the column alone, \
-                 or cast it with ::vector(n)"
+                 or CAST it AS vector(n)"
             );
             return Err(PlannerError::invalid(ErrorKind::DatatypeMismatch, sentence).into());
         };

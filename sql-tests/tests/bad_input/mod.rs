@@ -4,6 +4,7 @@ mod chains;
 mod damage;
 mod disk;
 mod files;
+mod indexes;
 mod keys;
 mod names;
 mod ordinary;
