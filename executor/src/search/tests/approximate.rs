@@ -1,7 +1,7 @@
 //! Approximate searches of random tables: whatever the index does, no row comes back that must not, none twice, none
 //! missing while others qualify, and every distance is the exact one.
 //!
-//! The short form runs 400 cases; `VOLLEY_SEARCH_CASES=10000` runs so many, `VOLLEY_SEARCH_SEED=n` one alone.
+//! The short form runs 250 cases; `VOLLEY_SEARCH_CASES=10000` runs so many, `VOLLEY_SEARCH_SEED=n` one alone.
 
 use std::sync::Arc;
 
@@ -193,7 +193,7 @@ fn answers_are_sound_whatever_the_index_does() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let seeds = match number("VOLLEY_SEARCH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("VOLLEY_SEARCH_CASES").unwrap_or(400),
+        None => 0..number("VOLLEY_SEARCH_CASES").unwrap_or(250),
     };
     let (mut cases, mut walked) = (0, 0);
     for seed in seeds {

@@ -130,9 +130,9 @@ impl Fixture {
                 delete.insert(segment.id, offsets);
             }
         }
-        let transaction = Transaction {
+        let transaction = |base, delete, attach| Transaction {
             id: TxnId(Ulid::generate()),
-            base: snapshot,
+            base,
             add: Vec::new(),
             delete,
             remove: Vec::new(),
@@ -141,7 +141,8 @@ impl Fixture {
             idempotency: None,
             operation: "TEST".into(),
         };
-        let snapshot = store.commit(transaction).await.unwrap().snapshot;
+        let snapshot = store.commit(transaction(snapshot, BTreeMap::new(), attach)).await.unwrap().snapshot;
+        let snapshot = store.commit(transaction(snapshot, delete, Vec::new())).await.unwrap().snapshot;
         let set = SegmentSet::load(StorageHandle(store), &self.task.runtime_env(), &snapshot).await.unwrap();
         Self { set, task: self.task }
     }
