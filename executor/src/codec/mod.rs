@@ -18,6 +18,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use datafusion::common::{Result, not_impl_err};
@@ -90,12 +91,22 @@ impl PhysicalExtensionCodec for VolleyCodec {
             return not_impl_err!("the plan has format {}, this process knows format {FORMAT}", envelope.format);
         }
         let converter = Converter { codec: self, proto: proto_converter };
-        match envelope.node.ok_or_else(|| malformed("it names no node"))? {
-            Node::Other(bytes) => self.others.try_decode(&bytes, inputs, ctx, proto_converter),
-            Node::Scan(scan) => Ok(DataSourceExec::from_data_source(scan::decode(&scan, ctx, converter)?)),
-            Node::VectorTopK(topk) => Ok(Arc::new(search::decode_topk(&topk, only_input(inputs)?, ctx, converter)?)),
-            Node::FetchRows(fetch) => Ok(Arc::new(search::decode_fetch(&fetch, only_input(inputs)?, ctx, converter)?)),
-        }
+        let node = envelope.node.ok_or_else(|| malformed("it names no node"))?;
+        // DataFusion's own decoding takes some values on trust, such as the version of Parquet to write; a panic here is
+        // bad bytes and nothing else, and no state outlives it.
+        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<Arc<dyn ExecutionPlan>> {
+            match node {
+                Node::Other(bytes) => self.others.try_decode(&bytes, inputs, ctx, proto_converter),
+                Node::Scan(scan) => Ok(DataSourceExec::from_data_source(scan::decode(&scan, ctx, converter)?)),
+                Node::VectorTopK(topk) => {
+                    Ok(Arc::new(search::decode_topk(&topk, only_input(inputs)?, ctx, converter)?))
+                }
+                Node::FetchRows(fetch) => {
+                    Ok(Arc::new(search::decode_fetch(&fetch, only_input(inputs)?, ctx, converter)?))
+                }
+            }
+        }));
+        decoded.unwrap_or_else(|_| Err(malformed("it holds impossible values").into()))
     }
 
     fn try_encode(
