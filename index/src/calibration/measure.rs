@@ -65,7 +65,9 @@ pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
             .filter(|k| *k <= enough)
             .map(|k| Curve { selectivity, k: k as u32, points: Vec::new() })
             .collect();
-        for ef in EFS {
+        // A beam that holds every row finds what there is to find.
+        let widest = EFS.iter().position(|ef| *ef >= allowed).map_or(EFS.len(), |last| last + 1);
+        for ef in EFS.into_iter().take(widest) {
             let open: Vec<&mut Curve> = curves.iter_mut().filter(|curve| curve.k as usize <= ef).collect();
             if open.is_empty() {
                 continue;

@@ -38,3 +38,6 @@ pub use self::{
     validate::{Validated, validate},
     view::HnswView,
 };
+
+#[cfg(test)]
+mod tests;

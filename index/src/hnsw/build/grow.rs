@@ -17,7 +17,7 @@ use super::{BuildRequest, space::Space};
 use crate::{DistanceKernel, hnsw::BuildError};
 
 /// What usearch takes for a vector: a row number as four components of i8, which it copies as they are.
-fn vector(row: u32) -> [i8; 4] {
+pub(super) fn vector(row: u32) -> [i8; 4] {
     row.to_le_bytes().map(|byte| byte as i8)
 }
 
@@ -71,8 +71,9 @@ fn failed(error: impl Display) -> BuildError {
 /// Adds the nodes, each thread taking the next one.
 fn add_all(index: &Index, nodes: &[u32], threads: usize, request: &BuildRequest<'_>) -> Result<(), BuildError> {
     let (next, stop, error) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
+    let order = Order::new(nodes.len());
     let work = || {
-        while let Some(&row) = nodes.get(next.fetch_add(1, Relaxed)) {
+        while let Some(&row) = nodes.get(order.place(next.fetch_add(1, Relaxed))) {
             // A row is added in about a millisecond, in ten at the highest settings.
             let outcome = match (request.cancel)() {
                 true => Err(BuildError::Cancelled),
@@ -96,4 +97,52 @@ fn add_all(index: &Index, nodes: &[u32], threads: usize, request: &BuildRequest<
         work();
     });
     error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The order in which nodes are added: each next one far from all before it.
+///
+/// Rows often lie in a table in an order that has to do with their vectors. Added in that order, a neighbourhood is complete
+/// before the next one begins, and too few links lead from one to the other: of narrow clusters one after another, a
+/// quarter of the neighbours was not found, and one in eight if coarse steps through the table came first. Steps by the
+/// golden section spread any number of first nodes evenly; they cost a fifth more time, because what a node is compared
+/// with is no longer in the cache.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    step: usize,
+    count: usize,
+}
+
+impl Order {
+    fn new(count: usize) -> Self {
+        let golden = (count as f64 * 0.618_033_988_749_895) as usize;
+        // Coprime to the count, so that every node has its turn.
+        let step = (golden.max(1)..).find(|&step| greatest_common_divisor(step, count) == 1).unwrap_or(1);
+        Self { step, count }
+    }
+
+    /// Which node is the `turn`-th; beyond the last one there is none.
+    fn place(self, turn: usize) -> usize {
+        // Both are below 2³²: rows are numbered with 32 bits.
+        if turn < self.count { (turn as u64 * self.step as u64 % self.count as u64) as usize } else { self.count }
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_its_turn() {
+        for count in (0..300).chain([1000, 1024, 4181]) {
+            let order = Order::new(count);
+            let mut places: Vec<usize> = (0..count).map(|turn| order.place(turn)).collect();
+            places.sort_unstable();
+            assert!(places.into_iter().eq(0..count), "{count}");
+            assert_eq!(order.place(count), count);
+        }
+    }
 }

@@ -98,3 +98,6 @@ impl WithKernel for Growth<'_> {
         Ok(tower)
     }
 }
+
+#[cfg(test)]
+mod tests;

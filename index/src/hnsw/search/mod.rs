@@ -6,7 +6,7 @@ mod visited;
 mod walk;
 
 pub use self::walk::Scratch;
-use self::walk::Walker;
+use self::walk::{Cancel, Walker};
 use super::HnswView;
 use crate::{DistanceKernel, Hit, Matrix, RowSet, WithKernel};
 
@@ -93,23 +93,14 @@ impl WithKernel for Batch<'_> {
         let Self { view, queries, walk, scratch } = self;
         let (graph, upper_entry) = (view.graph(), view.facts().facts().upper_entry);
         let mut all = Vec::with_capacity(queries.rows());
+        let mut cancel = Cancel::new(walk.cancel);
         for number in 0..queries.rows() {
             let query = kernel.prepare(queries.row(number));
             let floor = walk.floor.and_then(|floor| floor.get(number)).copied().unwrap_or(f32::NAN);
             let skip = walk.skip.and_then(|skip| skip.get(number)).copied();
-            let walker = Walker {
-                kernel,
-                rows,
-                query,
-                graph,
-                upper_entry,
-                walk,
-                floor,
-                skip,
-                found: Walked::default(),
-                poll_at: 0,
-            };
-            all.push(walker.run(scratch));
+            let found = Walked::default();
+            let cancel = &mut cancel;
+            all.push(Walker { kernel, rows, query, graph, upper_entry, walk, floor, skip, cancel, found }.run(scratch));
         }
         all
     }

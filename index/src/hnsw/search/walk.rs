@@ -39,7 +39,7 @@ impl Scratch {
 }
 
 /// One query on its way.
-pub(super) struct Walker<'a, 'r, 'q, K: DistanceKernel> {
+pub(super) struct Walker<'a, 'c, 'r, 'q, K: DistanceKernel> {
     pub(super) kernel: &'a K,
     pub(super) rows: K::Rows<'r>,
     pub(super) query: K::Query<'q>,
@@ -49,16 +49,41 @@ pub(super) struct Walker<'a, 'r, 'q, K: DistanceKernel> {
     pub(super) walk: &'a Walk<'a>,
     pub(super) floor: f32,
     pub(super) skip: Option<u32>,
+    pub(super) cancel: &'c mut Cancel<'a>,
     pub(super) found: Walked,
-    /// Distances at which `cancel` is polled next.
-    pub(super) poll_at: u64,
 }
 
-impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
+/// A caller's wish to stop, asked for now and then.
+pub(super) struct Cancel<'a> {
+    ask: Option<&'a (dyn Fn() -> bool + Sync)>,
+    /// Distances computed since it was asked for.
+    unasked: u64,
+    cancelled: bool,
+}
+
+impl<'a> Cancel<'a> {
+    pub(super) fn new(ask: Option<&'a (dyn Fn() -> bool + Sync)>) -> Self {
+        Self { ask, unasked: POLL_DISTANCES, cancelled: false }
+    }
+
+    /// Whether to stop, after so many more distances.
+    #[inline]
+    fn is_due(&mut self, distances: u64) -> bool {
+        self.unasked += distances;
+        if self.unasked >= POLL_DISTANCES {
+            self.unasked = 0;
+            self.cancelled = self.cancelled || self.ask.is_some_and(|ask| ask());
+        }
+        self.cancelled
+    }
+}
+
+impl<'a, K: DistanceKernel> Walker<'a, '_, '_, '_, K> {
     /// Runs the query.
     pub(super) fn run(mut self, scratch: &mut Scratch) -> Walked {
         let wanted = self.walk.ef.max(self.walk.k);
-        if self.graph.entry == NONE || self.walk.k == 0 {
+        self.found.cancelled = self.cancel.is_due(0);
+        if self.found.cancelled || self.graph.entry == NONE || self.walk.k == 0 {
             return self.found;
         }
         let places = self.graph.places();
@@ -69,12 +94,12 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
             return self.found;
         }
         scratch.visited.reset(self.graph.rows);
-        self.leave_out(&mut scratch.visited);
+        let is_left_out = self.leave_out(&mut scratch.visited);
         let allowed = self.walk.allowed.filter(|_| self.walk.mode == super::FilterMode::In);
         if allowed.is_none() && wanted <= POOL_MAX {
-            // A skipped row takes a place in the pool.
+            // A skipped row that leads the way takes a place in the pool.
             let mut pool = std::mem::take(&mut scratch.pool);
-            pool.reset(wanted + usize::from(self.skip.is_some()));
+            pool.reset(wanted + usize::from(self.skip.is_some() && !is_left_out));
             self.spread(start, &mut pool, scratch);
             self.collect(pool.kept(), wanted);
             scratch.pool = pool;
@@ -92,14 +117,12 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
         self.found
     }
 
-    /// Takes the node of a skipped row out of the graph, unless other rows share it.
-    fn leave_out(&self, visited: &mut Visited) {
-        if let Some(skip) = self.skip
-            && self.graph.is_node(skip)
-            && self.graph.copies_of(skip).len() == 0
-        {
-            visited.insert(skip);
-        }
+    /// Takes the node of a skipped row out of the graph, unless other rows share it or walks begin there. Whether it did.
+    fn leave_out(&self, visited: &mut Visited) -> bool {
+        self.skip.is_some_and(|skip| {
+            let is_alone = self.graph.is_node(skip) && self.graph.copies_of(skip).len() == 0;
+            is_alone && skip != self.graph.entry && visited.insert(skip)
+        })
     }
 
     /// From the entry point down to the node of the lowest level that is nearest as far as the upper levels know.
@@ -145,7 +168,13 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
         visited.insert(start.row());
         beam.offer(start);
         loop {
+            let before = self.found.distances;
             match beam.next() {
+                Next::Done => return,
+                _ if self.walk.budget.is_some_and(|budget| before >= budget) => {
+                    self.found.exhausted = true;
+                    return;
+                }
                 Next::Expand(node) => self.expand(node, beam, visited, ids, distances),
                 // Links lead one way: there may be more behind the entry point, from where every node is to be reached.
                 Next::Dry if visited.insert(self.graph.entry) => {
@@ -153,18 +182,11 @@ impl<'a, K: DistanceKernel> Walker<'a, '_, '_, K> {
                     self.compute(&ids[..1], Residence::Memory, distances);
                     beam.offer(Key::new(distances[0], self.graph.entry));
                 }
-                Next::Dry | Next::Done => return,
+                Next::Dry => return,
             }
-            if self.walk.budget.is_some_and(|budget| self.found.distances >= budget) {
-                self.found.exhausted = true;
+            if self.cancel.is_due(self.found.distances - before) {
+                self.found.cancelled = true;
                 return;
-            }
-            if self.found.distances >= self.poll_at {
-                self.poll_at = self.found.distances + POLL_DISTANCES;
-                if self.walk.cancel.is_some_and(|cancel| cancel()) {
-                    self.found.cancelled = true;
-                    return;
-                }
             }
         }
     }
