@@ -23,7 +23,7 @@ pub(crate) struct Terms {
     pub(crate) anew: HashSet<SegmentId>,
     /// Threads to compute on.
     pub(crate) threads: usize,
-    /// Whether a segment for which there is no memory is left out instead of failing the work.
+    /// Whether a segment that cannot be built (no memory, damaged data) is left out instead of failing the work.
     pub(crate) lenient: bool,
 }
 
@@ -64,7 +64,7 @@ impl Indexer {
             let what = format!("indexing segment {} of {}", tried.len() + 1, tried.len() + 1 + next.others);
             tried.insert(id);
             match self.build_segment(work, terms, snapshot, next.segment, what).await {
-                Err(error) if terms.lenient && error.kind() == ErrorKind::OutOfMemory => {
+                Err(error) if terms.lenient && concerns_one_segment(&error) => {
                     tracing::warn!(%error, table = %work.table, segment = %id, "a segment is not indexed");
                 }
                 outcome => outcome?,
@@ -125,6 +125,11 @@ impl Indexer {
         }
         matches!(index_facts(&self.store, snapshot, segment, &work.definition).await, Ok(Some(_)))
     }
+}
+
+/// Whether the other segments may fare better.
+fn concerns_one_segment(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Corrupted | ErrorKind::NewerFormat)
 }
 
 fn next_segment(snapshot: &Snapshot, work: &Work, terms: &Terms, tried: &HashSet<SegmentId>) -> Option<Next> {

@@ -97,9 +97,9 @@ fn a_cancelled_build_leaves_no_trace() {
     db.runtime.block_on(db.engine.close());
     assert_eq!(db.number("SELECT count(*) FROM volley.vector_indexes"), 0);
     // One that is too slow.
-    db.sql("SET volley.statement_timeout = '100ms'");
-    assert_eq!(db.refused(CREATE_INDEX).kind(), ErrorKind::DeadlineExceeded);
-    db.sql("RESET volley.statement_timeout");
+    let mut request = db.request(CREATE_INDEX);
+    request.deadline = Some(Instant::now() + Duration::from_millis(100));
+    assert_eq!(db.run(request).expect_err("it takes longer than that").kind(), ErrorKind::DeadlineExceeded);
     assert_eq!(db.number("SELECT count(*) FROM volley.vector_indexes"), 0);
     assert_eq!(db.number("SELECT count(*) FROM t"), ROWS);
     db.sql(CREATE_INDEX);

@@ -12,7 +12,9 @@ INSERT INTO docs VALUES (1,
   'x');
 \\dt
 \\dv
+CREATE INDEX ON docs USING hnsw (v);
 \\d docs
+\\di
 \\format csv
 SELECT id FROM docs;
 \\format table
@@ -30,6 +32,7 @@ SELECT 'never';
         " id     | bigint    | not null",
         " Title  | text      | not null",
         " v      | vector(2) |",
+        " public       | docs       | docs_v_idx | hnsw (v vector_l2_ops) WITH (m = 16, ",
         "\nid\n1\n",
         "-[ RECORD 1 ]-",
         "\nTitle | x\n",

@@ -113,3 +113,33 @@ fn ctrl_c_cancels_the_query_and_not_the_shell() {
     assert_eq!(mode & 0o777, 0o600);
     assert!(std::fs::read_to_string(history).expect("reads").contains("zebras"));
 }
+
+#[test]
+fn building_an_index_shows_its_progress_and_can_be_given_up() {
+    let home = TempDir::new().expect("a temporary directory");
+    let Some(mut terminal) = Terminal::open(&home) else {
+        eprintln!("skipped: there is no program `script` to provide a terminal");
+        return;
+    };
+    terminal.wait_for("volley=> ");
+    terminal.press("CREATE TABLE t (id INT, v vector(64));\r");
+    terminal.wait_for("CREATE TABLE");
+    let elements: Vec<String> = (1..=64).map(|i| format!("sin(value*{i}.7)")).collect();
+    let vector = format!("ARRAY[{}]::vector(64)", elements.join(","));
+    terminal.press(&format!("INSERT INTO t SELECT value, {vector} FROM generate_series(1, 50000);\r"));
+    terminal.wait_for("INSERT 0 50000");
+    terminal.wait_for("volley=> ");
+    terminal.press("CREATE INDEX ON t USING hnsw (v) WITH (ef_construction = 400);\r");
+    terminal.wait_for("indexing segment 1 of 1: ");
+    terminal.wait_for(" of 50,000 rows");
+    let pressed = Instant::now();
+    terminal.press("\x03");
+    terminal.wait_for("ERROR 57014: ");
+    assert!(pressed.elapsed() < Duration::from_secs(2), "cancelled after {:?}", pressed.elapsed());
+    terminal.wait_for("volley=> ");
+    terminal.press("SELECT count(*) + 70 AS indexes FROM volley.vector_indexes;\r");
+    terminal.wait_for("     70");
+    terminal.wait_for("volley=> ");
+    terminal.press("\x04");
+    assert!(terminal.child.wait().expect("the shell ends").success());
+}
