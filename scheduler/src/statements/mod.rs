@@ -1,5 +1,6 @@
 //! Statements, one file per family. [`Running`] is one statement on its way through the engine.
 
+mod columns;
 mod copy_to;
 mod ddl;
 mod delete;

@@ -13,7 +13,8 @@ use volley_storage::ErrorKind;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::snapshot::TableProperties;
 
-use super::ddl::{Qualified, declared_schema, schema_of_plan};
+use super::columns::{declared_schema, schema_of_plan};
+use super::ddl::Qualified;
 use super::{Running, plain};
 use crate::error::Result;
 use crate::request::QueryResult;
