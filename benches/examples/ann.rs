@@ -4,8 +4,10 @@
 //! cargo run --release -p volley-benches --example ann -- ../shared/data wordnet [queries] [key=value …]
 //! ```
 //! Loads the rows, builds the index, and asks every query of the file once to warm up and once to be measured, one at a
-//! time, without a filter and under each filter. Settings such as `volley.recall_target=0.99` may follow. Prints one JSON
-//! object a line, so that a script can put it beside what other systems did: see `benches/peers.py`.
+//! time, without a filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to
+//! insert the rows in so many parts, and `threads=1`. Prints one JSON object a line, so that a script can put it beside what
+//! other systems did: see `benches/peers.py`. `qps` is through SQL, planning and all; `search_ms` is the search alone, as
+//! EXPLAIN ANALYZE reports it.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,6 +17,7 @@ use std::time::Instant;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float32Type, Float64Type};
+use arrow::util::pretty::pretty_format_batches;
 use datafusion::scalar::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use volley::{DataLocation, Engine, EngineConfig, QueryRequest, Session};
@@ -25,7 +28,7 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 struct Workload {
     name: &'static str,
     create: &'static str,
-    table: &'static str,
+    key: &'static str,
     rows: &'static str,
     queries: &'static str,
     opclass: &'static str,
@@ -40,7 +43,7 @@ const WORKLOADS: [Workload; 5] = [
         create: "CREATE TABLE items (synset_id BIGINT, pos TEXT, lexname TEXT, lemma TEXT, lemmas TEXT[], gloss TEXT, \
                  examples TEXT[], sense_count INTEGER, depth INTEGER, n_hypernyms INTEGER, n_hyponyms INTEGER, \
                  embedding vector(384))",
-        table: "synset_id",
+        key: "synset_id",
         rows: "wordnet_synsets.parquet",
         queries: "wordnet_queries.parquet",
         opclass: "vector_cosine_ops",
@@ -59,7 +62,7 @@ const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "fashion",
         create: "CREATE TABLE items (id BIGINT, label INTEGER, embedding vector(784))",
-        table: "id",
+        key: "id",
         rows: "fashion_mnist_train.parquet",
         queries: "fashion_mnist_test.parquet",
         opclass: "vector_l2_ops",
@@ -83,7 +86,7 @@ const GLOVE: Workload = Workload {
     name: "glove",
     create: "CREATE TABLE items (id BIGINT, word TEXT, rank INTEGER, length INTEGER, kind TEXT, in_wordnet BOOLEAN, \
              embedding vector(50))",
-    table: "id",
+    key: "id",
     rows: "glove_base.parquet",
     queries: "glove_queries.parquet",
     opclass: "vector_cosine_ops",
@@ -101,20 +104,41 @@ struct Query {
 async fn main() -> Fallible<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(directory), Some(name)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: ann DIRECTORY wordnet|fashion|glove-cosine|glove-l2|glove-ip [queries] [setting=value …]".into());
+        return Err(
+            "usage: ann DIRECTORY wordnet|fashion|glove-cosine|glove-l2|glove-ip [queries] [setting=value …]".into()
+        );
     };
     let workload = WORKLOADS.iter().find(|workload| workload.name == name).ok_or("no such workload")?;
     let rest: Vec<String> = arguments.collect();
     let count = rest.first().and_then(|count| count.parse().ok()).unwrap_or(1000);
     let home = tempfile::tempdir()?;
-    let engine = Engine::open(EngineConfig::new(DataLocation::Local(home.path().join("data")))).await?;
+    let number = |name: &str| {
+        rest.iter().filter_map(|setting| setting.split_once('=')).find(|(known, _)| *known == name)?.1.parse().ok()
+    };
+    let segments: usize = number("segments").unwrap_or(1);
+    let threads: Option<usize> = number("threads");
+    let data = DataLocation::Local(home.path().join("data"));
+    let engine = Engine::open(EngineConfig { threads, ..EngineConfig::new(data) }).await?;
     let session = engine.session();
-    for (name, value) in rest.iter().filter_map(|setting| setting.split_once('=')) {
+    let settings = rest.iter().filter_map(|setting| setting.split_once('=')).filter(|(name, _)| name.contains('.'));
+    for (name, value) in settings {
         run(&engine, &session, &format!("SET {name} = '{value}'")).await?;
     }
     let directory = Path::new(&directory);
     run(&engine, &session, workload.create).await?;
-    run(&engine, &session, &format!("COPY items FROM '{}'", directory.join(workload.rows).display())).await?;
+    let rows = directory.join(workload.rows);
+    match segments {
+        1 => run(&engine, &session, &format!("COPY items FROM '{}'", rows.display())).await?,
+        _ => {
+            let source = format!("CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION '{}'", rows.display());
+            run(&engine, &session, &source).await?;
+            for part in 0..segments {
+                let key = workload.key;
+                let insert = format!("INSERT INTO items SELECT * FROM source WHERE {key} % {segments} = {part}");
+                run(&engine, &session, &insert).await?;
+            }
+        }
+    }
     let begun = Instant::now();
     run(&engine, &session, &format!("CREATE INDEX ON items USING hnsw (embedding {})", workload.opclass)).await?;
     let build_s = begun.elapsed().as_secs_f64();
@@ -124,15 +148,17 @@ async fn main() -> Fallible<()> {
         let clause = if condition.is_empty() { String::new() } else { format!("WHERE {condition} ") };
         let sql = format!(
             "SELECT {}, embedding {} $1 AS distance FROM items {clause}ORDER BY distance LIMIT 10",
-            workload.table, workload.operator
+            workload.key, workload.operator
         );
         ask(&engine, &session, &sql, &queries).await?;
         let begun = Instant::now();
         let (right, wanted) = ask(&engine, &session, &sql, &queries).await?;
         let rate = queries.len() as f64 / begun.elapsed().as_secs_f64();
+        let recall = right as f64 / wanted as f64;
+        let search_ms = search_ms(&engine, &session, &sql, &queries).await?;
         println!(
-            "{{\"system\":\"volley\",\"data\":\"{name}\",\"filter\":{condition:?},\"recall\":{:.4},\"qps\":{rate:.0}}}",
-            right as f64 / wanted as f64
+            "{{\"system\":\"volley\",\"data\":\"{name}\",\"filter\":{condition:?},\"recall\":{recall:.4},\"qps\":{rate:.0},\
+             \"search_ms\":{search_ms:.3}}}"
         );
     }
     Ok(())
@@ -158,6 +184,21 @@ async fn ask(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Quer
         wanted += truth.len();
     }
     Ok((right, wanted))
+}
+
+/// The mean time of the searches alone.
+async fn search_ms(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<f64> {
+    let mut sum = 0.0;
+    for query in queries {
+        let explain = format!("EXPLAIN ANALYZE {sql}");
+        let request = QueryRequest::new(explain, session).with_parameters(vec![query.vector.clone()]);
+        let batches = engine.execute(request).await?.collect().await?;
+        let text = pretty_format_batches(&batches)?.to_string();
+        let (_, behind) = text.split_once("returned=").ok_or("no search")?;
+        let (_, behind) = behind.split_once("time=").ok_or("no time")?;
+        sum += behind.split_once("ms").ok_or("no time")?.0.parse::<f64>()?;
+    }
+    Ok(sum / queries.len() as f64)
 }
 
 fn read_queries(path: &Path, columns: &str, most: usize) -> Fallible<Vec<Query>> {
