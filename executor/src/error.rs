@@ -56,7 +56,9 @@ pub enum Error {
     #[error("the index {path} cannot be used: {detail}; REINDEX builds it anew")]
     UnusableIndex { path: String, detail: String },
     /// An index that memory was refused for.
-    #[error("building the index takes {bytes} bytes of memory, which were refused; free memory, or build on another machine")]
+    #[error(
+        "building the index takes {bytes} bytes of memory, which were refused; free memory, or build on another machine"
+    )]
     BuildMemory { bytes: u64 },
     /// The query was stopped while it was at work.
     #[error("the query was cancelled")]

@@ -83,8 +83,7 @@ pub async fn build_index(job: IndexJob) -> Result<Vec<Sidecar>> {
     let (index, calibration) = on_blocking_thread(move || build(&building, &vectors, &cancel)).await?;
     let index = put(&job, job.definition.kind(), INDEX_FORMAT_VERSION, "hnsw", index).await?;
     let measured = calibration.to_bytes();
-    let calibration =
-        put(&job, job.definition.calibration_kind(), CALIBRATION_FORMAT_VERSION, "cal", measured).await?;
+    let calibration = put(&job, job.definition.calibration_kind(), CALIBRATION_FORMAT_VERSION, "cal", measured).await?;
     Ok(vec![index, calibration])
 }
 
@@ -149,8 +148,8 @@ pub(crate) async fn open_index(
         return Err(refuse(&index.file, detail));
     }
     let calibration = store.open(table, &measured.file).await?;
-    let calibration = Calibration::from_bytes(calibration.as_slice())
-        .map_err(|error| refuse(&measured.file, error.to_string()))?;
+    let calibration =
+        Calibration::from_bytes(calibration.as_slice()).map_err(|error| refuse(&measured.file, error.to_string()))?;
     Ok(Some((bytes, facts, calibration)))
 }
 

@@ -67,8 +67,7 @@ impl GraphSearch {
             ..hnsw::Walk::default()
         };
         let view = self.index.view(rows)?;
-        let walked =
-            SCRATCH.with_borrow_mut(|scratch| hnsw::search(&view, queries, &walk, scratch));
+        let walked = SCRATCH.with_borrow_mut(|scratch| hnsw::search(&view, queries, &walk, scratch));
         let wanted = self.k.min(self.allowed_count);
         let mut found = GraphHits::default();
         for (number, walked) in walked.into_iter().enumerate() {

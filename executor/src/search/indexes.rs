@@ -81,7 +81,8 @@ impl OpenIndexes {
         segment: &Segment,
         definition: &IndexDefinition,
     ) -> Result<Option<Arc<SegmentIndex>>> {
-        let (Some(index), Some(calibration)) = (definition.index_of(segment), definition.calibration_of(segment)) else {
+        let (Some(index), Some(calibration)) = (definition.index_of(segment), definition.calibration_of(segment))
+        else {
             return Ok(None);
         };
         let key = (index.file.blake3, calibration.file.blake3);

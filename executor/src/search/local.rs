@@ -14,7 +14,9 @@ use crate::search::indexes::OpenIndexes;
 use crate::search::merge::merge;
 use crate::search::segments::{Searched, Segments};
 use crate::search::stop::{Floors, Stop};
-use crate::search::{ExpectedRecall, QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher};
+use crate::search::{
+    ExpectedRecall, QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher,
+};
 use crate::segment_set::split_row_address;
 use crate::segment_source::fetch_rows;
 

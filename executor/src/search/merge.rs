@@ -87,8 +87,7 @@ pub(super) fn merge<'a>(
 
 /// The distance of the k-th hit; `None` if there are fewer.
 pub(super) fn kth_distance<'a>(segments: impl Iterator<Item = &'a Found>, query: usize, k: usize) -> Option<f32> {
-    let mut distances: Vec<f32> =
-        segments.flat_map(|segment| &segment.hits[query]).map(|hit| hit.distance).collect();
+    let mut distances: Vec<f32> = segments.flat_map(|segment| &segment.hits[query]).map(|hit| hit.distance).collect();
     let index = k.checked_sub(1).filter(|index| *index < distances.len())?;
     let (_, kth, _) = distances.select_nth_unstable_by(index, f32::total_cmp);
     Some(*kth)

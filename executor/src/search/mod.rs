@@ -44,6 +44,8 @@ pub(crate) mod tests;
 mod vectors;
 
 pub use local::LocalSearcher;
-pub use request::{Approximate, FilterStrategy, QueryHits, SearchHit, SearchRequest, SearchResponse, Searcher, ShardSearcher};
 pub use report::{ExactWay, ExpectedRecall, SearchMetrics, SegmentGroup, Way};
+pub use request::{
+    Approximate, FilterStrategy, QueryHits, SearchHit, SearchRequest, SearchResponse, Searcher, ShardSearcher,
+};
 pub use volley_index::Metric;

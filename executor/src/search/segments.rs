@@ -167,12 +167,7 @@ impl Segments<'_> {
     }
 
     /// Compares all rows of a segment that may be found.
-    async fn all_of(
-        &self,
-        candidates: Candidates,
-        vectors: Option<SegmentVectors>,
-        why: ExactWay,
-    ) -> Result<Searched> {
+    async fn all_of(&self, candidates: Candidates, vectors: Option<SegmentVectors>, why: ExactWay) -> Result<Searched> {
         let SearchRequest { segments, column, dim, k, .. } = self.request;
         let begun = Instant::now();
         let rows = candidates.segment.segment.rows as usize;

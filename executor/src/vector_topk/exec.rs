@@ -27,9 +27,9 @@ use volley_storage::schema::vector_dimension;
 
 use super::order::{output_batch, output_order, output_schema};
 use super::query::resolve;
+use super::report::{Report, Verify, measured_recall};
 use super::{Precision, Query, TopK};
 use crate::error::Error;
-use super::report::{Report, Verify, measured_recall};
 use crate::search::{SearchMetrics, SearchRequest, Searcher};
 use crate::segment_set::SegmentSet;
 use crate::segment_source::{SegmentSource, parts_of};

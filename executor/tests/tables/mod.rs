@@ -238,7 +238,7 @@ impl Search {
             ties: Vec::new(),
             filter: None,
             bound: None,
-        precision: Precision::Exact(ExactReason::NoIndex),
+            precision: Precision::Exact(ExactReason::NoIndex),
         };
         let mut search = Self { set: Arc::clone(set), topk, winners, schema: Arc::new(Schema::empty()) };
         search.schema = search.plan(&SessionContext::new().state()).unwrap().schema();

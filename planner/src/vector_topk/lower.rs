@@ -24,11 +24,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use volley_executor::fetch_rows::FetchRowsExec;
-use volley_executor::segment_source::SegmentSource;
 use volley_executor::search::{Approximate, FilterStrategy};
-use volley_executor::vector_topk::{
-    ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec,
-};
+use volley_executor::segment_source::SegmentSource;
+use volley_executor::vector_topk::{ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
 use volley_storage::ids::FieldId;
 use volley_storage::schema::field_id;
 
@@ -120,9 +118,9 @@ impl ExtensionPlanner for VectorTopKPlanner {
 ///
 /// A search works on many threads by itself, and knows best what to ask of a segment when it sees all of them.
 fn in_one_partition(scan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some((config, _)) = scan.downcast_ref::<DataSourceExec>().and_then(|scan| {
-        scan.downcast_to_file_source::<SegmentSource>()
-    }) else {
+    let Some((config, _)) =
+        scan.downcast_ref::<DataSourceExec>().and_then(|scan| scan.downcast_to_file_source::<SegmentSource>())
+    else {
         return Ok(Arc::clone(scan));
     };
     let files = config.file_groups.iter().flat_map(|group| group.iter().cloned()).collect();

@@ -31,16 +31,18 @@ fn reason(sort: &Sort) -> Result<Option<String>> {
     let Some(trace) = Trace::of(&sort.input)? else {
         // The rule's own work looks like this as well: a Sort over the node.
         let is_search = has_distance(&first.expr)? && !has_search(&sort.input)?;
-        return Ok(is_search.then(|| "below its ORDER BY is more than one table, its filters and its columns".to_owned()));
+        return Ok(
+            is_search.then(|| "below its ORDER BY is more than one table, its filters and its columns".to_owned())
+        );
     };
     let Ok(provider) = source_as_provider(&trace.scan.source) else { return Ok(None) };
     let Some(table) = provider.downcast_ref::<VolleyTable>() else { return Ok(None) };
     let Some(key) = trace.resolve(&first.expr, sort.input.schema())? else { return Ok(None) };
     if distance_of(&key, &table.snapshot().schema).is_none() {
         let is_near = has_distance(&key)?;
-        return Ok(is_near.then(|| {
-            "its ORDER BY is not just the distance between a vector column and one vector".to_owned()
-        }));
+        return Ok(
+            is_near.then(|| "its ORDER BY is not just the distance between a vector column and one vector".to_owned())
+        );
     }
     Ok(Some(match sort.fetch {
         _ if !first.asc => "ORDER BY … DESC wants the farthest rows".to_owned(),

@@ -134,12 +134,7 @@ impl Case {
             ties: self.ties,
             filter: filter.as_ref().map(|filter| Arc::clone(&filter.predicate)),
             filter_columns: filter.map_or_else(Vec::new, |filter| filter.columns),
-            approximate: Some(Approximate {
-                index,
-                recall_target: self.target,
-                ef: self.ef,
-                strategy: self.strategy,
-            }),
+            approximate: Some(Approximate { index, recall_target: self.target, ef: self.ef, strategy: self.strategy }),
             floor: self.bound.map(|bound| Arc::from([bound])),
             projection: vec![ID],
             deadline: None,
@@ -198,7 +193,8 @@ fn answers_are_sound_whatever_the_index_does() {
     let (mut cases, mut walked) = (0, 0);
     for seed in seeds {
         let case = case(seed);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.check(&runtime.block_on(case.search()))));
+        let done =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.check(&runtime.block_on(case.search()))));
         match done {
             Ok(is_walked) => walked += u64::from(is_walked),
             Err(panic) => {
