@@ -24,7 +24,8 @@ fn ten_megabytes_of_vectors_in_one_insert() {
         volley.ok(&sql);
         let seconds = started.elapsed().as_secs_f64();
         println!("INSERT of {rows} vectors as {form}, {:.1} MB: {seconds:.2} s", sql.len() as f64 / 1e6);
-        assert!(seconds < 20.0, "{form}: {seconds:.1} s");
+        // A few seconds; a form whose time grows with the square of the rows would take an hour.
+        assert!(seconds < 120.0, "{form}: {seconds:.1} s");
         assert_eq!(volley.value("SELECT count(e) FROM t"), rows.to_string());
         assert_eq!(volley.value("SELECT id FROM t ORDER BY e <-> (SELECT e FROM t WHERE id = 17), id LIMIT 1"), "17");
     }
