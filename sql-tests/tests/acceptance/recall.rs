@@ -143,13 +143,14 @@ impl Workload {
         }
     }
 
-    /// With few queries the mean itself is uncertain.
+    /// With few queries the mean itself is uncertain: the recalls of WordNet's queries scatter by 0.1, so the mean of 60 by
+    /// 0.013. The short form finds what is broken; the long one, what is a little off.
     fn tolerance(&self) -> f64 {
-        if is_long() { 0.02 } else { 0.05 }
+        if is_long() { 0.02 } else { 0.07 }
     }
 
     fn slack(&self) -> f64 {
-        if is_long() { 0.0 } else { 0.03 }
+        if is_long() { 0.0 } else { 0.06 }
     }
 
     fn ask(&self, db: &Db, filter: &str, k: usize, calibrated: &str) -> Seen {
