@@ -4,8 +4,8 @@ use super::docs;
 
 const SCANS: &[&str] = &[
     // Farthest first, NULL first, no limit, a limit beyond the bound, none at all.
-    "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]') DESC LIMIT 5",
-    "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]') NULLS FIRST LIMIT 5",
+    "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]') DESC, id LIMIT 5",
+    "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]') NULLS FIRST, id LIMIT 5",
     "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]'), id",
     "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]'), id LIMIT 16385",
     "SELECT id FROM docs ORDER BY l2_distance(emb, '[1,1]'), id LIMIT 16000 OFFSET 1000",
