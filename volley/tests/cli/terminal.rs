@@ -106,8 +106,11 @@ fn ctrl_c_cancels_the_query_and_not_the_shell() {
     terminal.wait_for("zebras");
     terminal.wait_for("70");
     terminal.wait_for("volley=> ");
+    // The prompt is written before the terminal is made raw; until then the key would mean something else.
+    std::thread::sleep(Duration::from_millis(300));
     terminal.press("\x04");
-    assert!(terminal.child.wait().expect("the shell ends").success());
+    let ended = terminal.child.wait().expect("the shell ends");
+    assert!(ended.success(), "{ended}: {:?}", terminal.seen);
     let history = home.path().join(".volley_history");
     let mode = std::fs::metadata(&history).expect("the history is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -140,6 +143,10 @@ fn building_an_index_shows_its_progress_and_can_be_given_up() {
     terminal.press("SELECT count(*) + 70 AS indexes FROM volley.vector_indexes;\r");
     terminal.wait_for("     70");
     terminal.wait_for("volley=> ");
+    // The prompt is written before the terminal is made raw; until then the key would mean something else.
+    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     terminal.press("\x04");
-    assert!(terminal.child.wait().expect("the shell ends").success());
+    let ended = terminal.child.wait().expect("the shell ends");
+    assert!(ended.success(), "{ended}: {:?}", terminal.seen);
 }
