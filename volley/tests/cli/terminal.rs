@@ -145,7 +145,6 @@ fn building_an_index_shows_its_progress_and_can_be_given_up() {
     terminal.wait_for("volley=> ");
     // The prompt is written before the terminal is made raw; until then the key would mean something else.
     std::thread::sleep(Duration::from_millis(300));
-    std::thread::sleep(Duration::from_millis(300));
     terminal.press("\x04");
     let ended = terminal.child.wait().expect("the shell ends");
     assert!(ended.success(), "{ended}: {:?}", terminal.seen);
