@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Calibration, Costs, Curve, Point, Source};
 use crate::hnsw::{self, FilterMode, HnswView, Scratch, Walk};
-use crate::{ExactRequest, Hit, Matrix, RowSet, exact_search};
+use crate::{ExactRequest, ExactResult, Hit, Matrix, RowSet, exact_search};
 
 /// Shares of the rows that random filters allow. Below the last an exact search is the cheaper one nearly everywhere.
 const SELECTIVITIES: [f32; 5] = [1.0, 0.5, 0.25, 0.1, 0.05];
@@ -20,8 +20,9 @@ const SAMPLES: usize = 512;
 const FILTERED_SAMPLES: usize = 256;
 /// Beyond this recall more effort tells nothing new.
 const RECALL_ENOUGH: f32 = 0.9985;
-/// A traversal that costs so many times as much as an exact search is never chosen.
-const COST_ENOUGH: f32 = 2.0;
+/// A traversal that computes so many times as many distances as an exact search is never chosen. Counted, not timed, so
+/// that what is measured does not depend on what else the machine does.
+const DISTANCES_ENOUGH: f64 = 2.0;
 /// Rows that costs are measured over at most: more than caches hold.
 const COST_ROWS_MAX: usize = 65_536;
 
@@ -42,6 +43,16 @@ pub struct MeasureRequest<'a> {
     pub cancel: &'a (dyn Fn() -> bool + Sync),
 }
 
+impl MeasureRequest<'_> {
+    /// The k nearest allowed rows, by looking at all of them.
+    fn exact(&self, queries: Matrix<'_>, k: usize, allowed: &RowSet) -> ExactResult {
+        let metric = self.view.facts().metric();
+        let cancel = Some(self.cancel as &(dyn Fn() -> bool + Sync));
+        let exact = ExactRequest { queries, metric, k, filter: Some(allowed), floor: None, ties: false, cancel };
+        exact_search(&exact, self.view.rows())
+    }
+}
+
 /// Measures an index; `None` if it was cancelled.
 pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
     let samples = Samples::of(request);
@@ -59,7 +70,6 @@ pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
         let truths = truths(request, &few, filter.as_ref().unwrap_or(request.present))?;
         let enough = truths.iter().map(Vec::len).min().unwrap_or(0);
         let allowed = filter.as_ref().map_or(request.present.count(), RowSet::count);
-        let exact_ns = allowed as f32 * calibration.costs.gather_ns;
         let mut curves: Vec<Curve> = KS
             .into_iter()
             .filter(|k| *k <= enough)
@@ -82,9 +92,8 @@ pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
                 is_enough &= point.recall >= RECALL_ENOUGH;
                 curve.points.push(point);
             }
-            let walk_ns = seen.distances as f32 * calibration.costs.walk_ns;
             let all_open = curves.iter().all(|curve| curve.k as usize <= ef);
-            if is_enough && all_open || walk_ns > COST_ENOUGH * exact_ns && ef >= 100 {
+            if is_enough && all_open || seen.distances > DISTANCES_ENOUGH * allowed as f64 && ef >= 100 {
                 break;
             }
         }
@@ -181,16 +190,7 @@ fn truths(request: &MeasureRequest<'_>, samples: &Samples<'_>, allowed: &RowSet)
     let wanted = KS[KS.len() - 1];
     let parts = in_parallel(samples, request.threads, |part| {
         let Some(queries) = part.matrix() else { return Some(Vec::new()) };
-        let exact = ExactRequest {
-            queries,
-            metric: request.view.facts().metric(),
-            k: wanted + 1,
-            filter: Some(allowed),
-            floor: None,
-            ties: false,
-            cancel: Some(request.cancel),
-        };
-        let mut found = exact_search(&exact, request.view.rows());
+        let mut found = request.exact(queries, wanted + 1, allowed);
         for (query, hits) in found.hits.iter_mut().enumerate() {
             if let Some(rows) = &part.rows {
                 hits.retain(|hit| hit.row != rows[query]);
@@ -318,17 +318,8 @@ fn costs(request: &MeasureRequest<'_>, samples: &Samples<'_>) -> Option<Costs> {
     let scan = |allowed: &RowSet| {
         let runs = (0..queries.rows().min(8)).filter_map(|query| {
             let one = Matrix::new(queries.row(query), few.dim).ok()?;
-            let exact = ExactRequest {
-                queries: one,
-                metric: request.view.facts().metric(),
-                k: KS[1],
-                filter: Some(allowed),
-                floor: None,
-                ties: false,
-                cancel: Some(request.cancel),
-            };
             let begun = Instant::now();
-            let found = exact_search(&exact, request.view.rows());
+            let found = request.exact(one, KS[1], allowed);
             (found.distances > 0).then(|| begun.elapsed().as_nanos() as f32 / found.distances as f32)
         });
         median(runs.collect())

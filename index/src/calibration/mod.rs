@@ -160,33 +160,32 @@ impl Curve {
 impl Calibration {
     /// The least effort for `k` neighbours among a share of the rows; `None` where the target cannot be reached.
     pub fn effort(&self, k: usize, selectivity: f32, target: f32) -> Option<Effort> {
-        self.interpolated(k, selectivity, &|curve| curve.effort(target))
+        self.interpolated(k, selectivity, &|curve| curve.effort(target), &|last| {
+            // Beyond what was measured effort grows with k, as a beam cannot be narrower than what it brings.
+            let effort = last.effort(target)?;
+            let times = k as f32 / last.k as f32;
+            Some(Effort { ef: effort.ef * times, distances: effort.distances * times, ..effort })
+        })
     }
 
     /// What a given beam width brings for `k` neighbours among a share of the rows.
     pub fn at(&self, k: usize, selectivity: f32, ef: f32) -> Option<Effort> {
-        // More neighbours at the same effort are a smaller multiple of it.
-        self.across_selectivities(selectivity, &|selectivity| {
-            let mut curves = self.curves_of(selectivity);
-            curves.sort_by_key(|curve| curve.k);
-            let at = curves.partition_point(|curve| (curve.k as usize) < k);
-            match (at.checked_sub(1).and_then(|below| curves.get(below)), curves.get(at)) {
-                (None, None) => None,
-                (None, Some(only)) => only.at(ef),
-                (Some(last), None) => {
-                    let scaled = last.at(ef * last.k as f32 / k as f32)?;
-                    let distances = last.at(ef)?.distances;
-                    Some(Effort { ef, recall: scaled.recall, distances })
-                }
-                (Some(below), Some(above)) => {
-                    Some(between(below.at(ef)?, above.at(ef)?, log_part(below.k, above.k, k)))
-                }
-            }
+        self.interpolated(k, selectivity, &|curve| curve.at(ef), &|last| {
+            // More neighbours than were measured: the same beam is a smaller multiple of them.
+            let recall = last.at(ef * last.k as f32 / k as f32)?.recall;
+            Some(Effort { recall, ..last.at(ef)? })
         })
     }
 
-    /// Reads the curves nearest to (k, selectivity) and interpolates, in the logarithm of both.
-    fn interpolated(&self, k: usize, selectivity: f32, read: &dyn Fn(&Curve) -> Option<Effort>) -> Option<Effort> {
+    /// Reads the curves nearest to (k, selectivity) and interpolates, in the logarithm of both; `beyond` reads the curve of
+    /// the largest k for one that is larger.
+    fn interpolated(
+        &self,
+        k: usize,
+        selectivity: f32,
+        read: &dyn Fn(&Curve) -> Option<Effort>,
+        beyond: &dyn Fn(&Curve) -> Option<Effort>,
+    ) -> Option<Effort> {
         self.across_selectivities(selectivity, &|selectivity| {
             let mut curves = self.curves_of(selectivity);
             curves.sort_by_key(|curve| curve.k);
@@ -194,12 +193,7 @@ impl Calibration {
             match (at.checked_sub(1).and_then(|below| curves.get(below)), curves.get(at)) {
                 (None, None) => None,
                 (None, Some(only)) => read(only),
-                // Beyond what was measured effort grows with k, as a beam cannot be narrower than what it brings.
-                (Some(last), None) => {
-                    let effort = read(last)?;
-                    let times = k as f32 / last.k as f32;
-                    Some(Effort { ef: effort.ef * times, distances: effort.distances * times, ..effort })
-                }
+                (Some(last), None) => beyond(last),
                 (Some(below), Some(above)) => Some(between(read(below)?, read(above)?, log_part(below.k, above.k, k))),
             }
         })
