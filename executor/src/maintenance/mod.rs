@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use volley_index::calibration::{Calibration, MeasureRequest, measure};
 use volley_index::hnsw::{self, BuildError, BuildRequest, HnswParams, HnswView, Validated, validate};
-use volley_index::{Matrix, Metric, RowSet};
+use volley_index::{Matrix, Metric, RowSet, cost};
 use volley_storage::ids::{FieldId, TableId};
 use volley_storage::index_definition::IndexDefinition;
 use volley_storage::segment::{FileRef, Segment, Sidecar, SidecarKind};
@@ -63,6 +63,20 @@ pub struct IndexFacts {
     pub rows: u64,
     /// What was measured of it.
     pub calibration: Calibration,
+}
+
+impl IndexFacts {
+    /// The recall to expect of the k nearest rows of the segment, by a beam of width `ef` or what the target takes. Where
+    /// the index cannot reach the target the search is exact.
+    pub fn expected_recall(&self, k: usize, target: f32, ef: Option<usize>) -> f32 {
+        if target >= 1.0 {
+            return 1.0;
+        }
+        let (nodes, preference) = (self.rows, cost::Preference::Cheapest);
+        let search =
+            cost::Search { nodes, allowed: nodes, k, asked: k, share: 1.0, parts: 1, target, ef, preference };
+        cost::expected_recall(&self.calibration, &search).unwrap_or(1.0)
+    }
 }
 
 /// Bytes of memory that building the index of a segment takes at most, roughly: the graph under construction, its links

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use volley_index::cost::{self, Choice, Preference, Why};
+use volley_index::cost::{self, Choice, Preference, Walk, Why};
 use volley_index::{Hit, RowSet};
 
+use crate::error::Error;
 use crate::search::allowed::AllowedRows;
 use crate::search::chunks::{Workers, search_chunks};
-use crate::search::graph::GraphSearch;
+use crate::search::graph::{GraphHits, GraphSearch, search_graphs};
 use crate::search::indexes::{OpenIndexes, SegmentIndex};
 use crate::search::merge::{Found, kth_distance};
 use crate::search::report::{ExactWay, ExpectedRecall, SegmentGroup, Way};
@@ -64,8 +65,24 @@ struct Indexed {
     candidates: Candidates,
     index: Arc<SegmentIndex>,
     vectors: SegmentVectors,
-    /// How many rows it was asked for.
+    /// The share of all rows that it holds.
+    share: f64,
+    /// How many rows it is asked for at least.
     asked: usize,
+}
+
+impl Indexed {
+    fn walk(&self, walk: Walk) -> GraphSearch {
+        let nodes = self.index.facts().indexed();
+        GraphSearch {
+            index: Arc::clone(&self.index),
+            vectors: self.vectors.clone(),
+            allowed: self.candidates.allowed.clone(),
+            allowed_count: self.candidates.allowed.as_ref().map_or(nodes, |_| self.candidates.count),
+            k: self.asked,
+            walk,
+        }
+    }
 }
 
 impl Segments<'_> {
@@ -95,37 +112,43 @@ impl Segments<'_> {
             }
         }
         let mut searched = self.exactly(without).await?;
-        let k = self.request.k;
-        let walks = indexed.into_iter().map(|segment| {
-            let share = segment.candidates.count as f64 / rows.max(1) as f64;
-            let asked = if k == 0 { 0 } else { cost::share_of_k(k, share, MISS) };
-            self.by_index(Indexed { asked, ..segment }, approximate)
-        });
-        let walked: Vec<_> = stream::iter(walks).buffered(self.at_a_time).try_collect().await?;
-        searched.extend(walked);
+        for segment in &mut indexed {
+            segment.share = segment.candidates.count as f64 / rows.max(1) as f64;
+            segment.asked = match self.request.k {
+                0 => 0,
+                k => cost::share_of_k(k, segment.share, MISS),
+            };
+        }
+        searched.extend(self.by_index(indexed, approximate).await?);
         self.ask_again(&mut searched, approximate).await?;
         Ok(searched)
     }
 
     /// Asks segments that may hold more of the k nearest than they gave.
-    async fn ask_again(&self, searched: &mut [Searched], approximate: &Approximate) -> Result<()> {
+    async fn ask_again(&self, searched: &mut Vec<Searched>, approximate: &Approximate) -> Result<()> {
         let k = self.request.k;
         let limits: Vec<Option<f32>> = (0..self.request.query_count())
             .map(|query| kth_distance(searched.iter().map(|segment| &segment.found), query, k))
             .collect();
-        for segment in searched {
-            let Some(more) = segment.more.take() else { continue };
-            let may_hold_more = segment.found.hits.iter().zip(&limits).any(|(hits, limit)| {
-                let (Some(last), Some(limit)) = (hits.last(), limit) else { return true };
+        let (mut again, mut before) = (Vec::new(), Vec::new());
+        let may_hold_more = |segment: &mut Searched| {
+            let Some(more) = segment.more.take() else { return false };
+            let holds_more = segment.found.hits.iter().zip(&limits).any(|(hits, limit)| {
+                let last = hits.get(more.asked - 1).or(hits.last());
+                let (Some(last), Some(limit)) = (last, limit) else { return true };
                 last.distance <= *limit
             });
-            if may_hold_more {
-                let mut again = self.by_index(Indexed { asked: k, ..more }, approximate).await?;
-                again.group.distances += segment.group.distances;
-                again.group.filter_tests += segment.group.filter_tests;
-                again.group.time += segment.group.time;
-                *segment = again;
+            if holds_more {
+                again.push(Indexed { asked: k, share: 1.0, ..more });
             }
+            holds_more
+        };
+        before.extend(searched.extract_if(.., may_hold_more));
+        for (mut again, before) in self.by_index(again, approximate).await?.into_iter().zip(before) {
+            again.group.distances += before.group.distances;
+            again.group.filter_tests += before.group.filter_tests;
+            again.group.time += before.group.time;
+            searched.push(again);
         }
         Ok(())
     }
@@ -154,7 +177,7 @@ impl Segments<'_> {
         let candidates = self.candidates(ordinal).await?;
         let SearchRequest { segments, column, dim, .. } = self.request;
         let vectors = SegmentVectors::open(segments, &candidates.segment, *column, *dim, self.task).await?;
-        Ok(Opened::Indexed(Indexed { candidates, index, vectors, asked: 0 }))
+        Ok(Opened::Indexed(Indexed { candidates, index, vectors, share: 1.0, asked: 0 }))
     }
 
     /// Searches segments without the help of an index.
@@ -171,10 +194,11 @@ impl Segments<'_> {
         let SearchRequest { segments, column, dim, k, .. } = self.request;
         let begun = Instant::now();
         let rows = candidates.segment.segment.rows as usize;
-        let mut searched = self.nothing_yet(&candidates, Way::Exact(why)).await?;
+        let mut searched = self.nothing_yet(&candidates, Way::Exact(why));
         if candidates.count == 0 || *k == 0 {
             return Ok(searched);
         }
+        searched.found.row_ids = RowIdsOf::open(segments, &candidates.segment, self.task).await?;
         let vectors = match vectors {
             Some(vectors) => vectors,
             None => SegmentVectors::open(segments, &candidates.segment, *column, *dim, self.task).await?,
@@ -199,82 +223,93 @@ impl Segments<'_> {
         Ok(searched)
     }
 
-    /// Searches a segment in the way that costs least.
-    async fn by_index(&self, indexed: Indexed, approximate: &Approximate) -> Result<Searched> {
-        let Indexed { candidates, index, vectors, asked } = &indexed;
-        let calibration = index.calibration();
+    /// Searches each segment in the way that costs least. What comes out is in the order of what goes in.
+    async fn by_index(&self, indexed: Vec<Indexed>, approximate: &Approximate) -> Result<Vec<Searched>> {
+        let parts = indexed.len();
+        let ways: Vec<Choice> = indexed.iter().map(|segment| self.choose(segment, parts, approximate)).collect();
+        let walks = indexed.iter().zip(&ways).filter_map(|(segment, way)| match way {
+            Choice::Walk(walk) => Some(segment.walk(*walk)),
+            Choice::Exact(_) => None,
+        });
+        let mut walked = search_graphs(walks.collect(), self.request, self.workers).await?.into_iter();
+        let searched = indexed.into_iter().zip(ways).map(|(segment, way)| {
+            // As many as there are walks.
+            let walked = matches!(way, Choice::Walk(_)).then(|| walked.next().unwrap_or_default());
+            async move {
+                match (way, walked) {
+                    (Choice::Walk(walk), Some(found)) => self.walked(segment, walk, found).await,
+                    (Choice::Exact(why), _) => self.all_of(segment.candidates, Some(segment.vectors), why.into()).await,
+                    (Choice::Walk(_), None) => Err(Error::Internal { detail: "a walk was lost".into() }.into()),
+                }
+            }
+        });
+        let searched: Vec<_> = searched.collect();
+        stream::iter(searched).buffered(self.at_a_time).try_collect().await
+    }
+
+    fn choose(&self, segment: &Indexed, parts: usize, approximate: &Approximate) -> Choice {
+        let Indexed { candidates, index, share, asked, .. } = segment;
+        if candidates.count == 0 || *asked == 0 {
+            return Choice::Exact(Why::Cheaper);
+        }
         let nodes = index.facts().indexed() as u64;
-        let choice = cost::choose(
-            calibration,
-            &cost::Search {
-                nodes,
-                allowed: (candidates.count as u64).min(nodes),
-                k: *asked,
-                target: approximate.recall_target,
-                ef: approximate.ef,
-                preference: preference(approximate.strategy),
-            },
-        );
-        let walk = match choice {
-            _ if candidates.count == 0 || *asked == 0 => None,
-            Choice::Exact(why) => return self.instead(indexed, why.into()).await,
-            Choice::Walk(walk) => Some(walk),
+        let search = cost::Search {
+            nodes,
+            allowed: (candidates.count as u64).min(nodes),
+            k: self.request.k,
+            asked: *asked,
+            share: *share as f32,
+            parts,
+            target: approximate.recall_target,
+            ef: approximate.ef,
+            preference: preference(approximate.strategy),
         };
-        let begun = Instant::now();
-        let way = match (&candidates.allowed, walk) {
-            (Some(_), Some(walk)) if walk.in_filter => Way::InFilter,
-            (Some(_), Some(_)) => Way::PostFilter,
-            _ => Way::Graph,
-        };
-        let mut searched = self.nothing_yet(candidates, way).await?;
-        let Some(walk) = walk else { return Ok(searched) };
-        let search = GraphSearch {
-            index: Arc::clone(index),
-            vectors: vectors.clone(),
-            allowed: candidates.allowed.clone(),
-            allowed_count: candidates.allowed.as_ref().map_or(nodes as usize, |_| candidates.count),
-            k: *asked,
-            walk,
-        };
-        let found = search.run(self.request, self.workers).await?;
-        let (distances, filter_tests) = (found.distances, found.filter_tests);
+        cost::choose(index.calibration(), &search)
+    }
+
+    /// What a traversal found; where it gave up, what is there.
+    async fn walked(&self, segment: Indexed, walk: Walk, found: GraphHits) -> Result<Searched> {
         let Some(hits) = found.hits.into_iter().collect::<Option<Vec<Vec<Hit>>>>() else {
-            let mut exact = self.instead(indexed, ExactWay::FellBack).await?;
-            exact.group.distances += distances;
-            exact.group.filter_tests += filter_tests;
-            exact.group.time = begun.elapsed();
+            let mut exact = self.all_of(segment.candidates, Some(segment.vectors), ExactWay::FellBack).await?;
+            exact.group.distances += found.distances;
+            exact.group.filter_tests += found.filter_tests;
+            exact.group.time += found.time;
             return Ok(exact);
         };
-        let samples = calibration.samples;
+        let way = match segment.candidates.allowed {
+            Some(_) if walk.in_filter => Way::InFilter,
+            Some(_) => Way::PostFilter,
+            None => Way::Graph,
+        };
+        let mut searched = self.nothing_yet(&segment.candidates, way);
+        if hits.iter().any(|hits| !hits.is_empty()) {
+            let segment = &segment.candidates.segment;
+            searched.found.row_ids = RowIdsOf::open(&self.request.segments, segment, self.task).await?;
+        }
         searched.found.hits = hits;
         searched.group = SegmentGroup {
             ef: Some((walk.ef, walk.ef)),
-            distances,
-            filter_tests,
-            expected: Some(ExpectedRecall { recall: f64::from(walk.recall), samples }),
-            time: begun.elapsed(),
+            distances: found.distances,
+            filter_tests: found.filter_tests,
+            expected: Some(ExpectedRecall {
+                recall: f64::from(walk.recall),
+                samples: segment.index.calibration().samples,
+            }),
+            time: found.time,
             ..searched.group
         };
-        searched.more = (*asked < self.request.k).then_some(indexed);
+        searched.more = (segment.asked < self.request.k).then_some(segment);
         Ok(searched)
     }
 
-    async fn instead(&self, indexed: Indexed, why: ExactWay) -> Result<Searched> {
-        self.all_of(indexed.candidates, Some(indexed.vectors), why).await
-    }
-
     /// A segment in which nothing has been found.
-    async fn nothing_yet(&self, candidates: &Candidates, way: Way) -> Result<Searched> {
+    fn nothing_yet(&self, candidates: &Candidates, way: Way) -> Searched {
         let Candidates { segment, allowed, count } = candidates;
-        let row_ids = match *count == 0 || self.request.k == 0 {
-            true => RowIdsOf::From(0),
-            false => RowIdsOf::open(&self.request.segments, segment, self.task).await?,
-        };
         let found = Found {
             segment: segment.clone(),
             allowed: allowed.clone(),
             hits: vec![Vec::new(); self.request.query_count()],
-            row_ids,
+            row_ids: RowIdsOf::From(0),
         };
         let group = SegmentGroup {
             way,
@@ -287,7 +322,7 @@ impl Segments<'_> {
             expected: None,
             time: Duration::ZERO,
         };
-        Ok(Searched { found, group, bytes: 0, more: None })
+        Searched { found, group, bytes: 0, more: None }
     }
 }
 

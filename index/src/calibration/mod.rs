@@ -114,11 +114,13 @@ const CONFIDENCE: f32 = 1.645;
 
 impl Curve {
     /// The least effort whose recall is at least `target` with 95 % confidence; `None` where no measured effort reaches it.
+    /// Where it is one of several `parts` whose mean has to reach the target, each may be that much less certain.
     ///
     /// Between two points everything is interpolated linearly; samples are noisy, so a bound that was reached once counts
     /// as reached by more effort as well.
-    pub fn effort(&self, target: f32) -> Option<Effort> {
-        let bound = |point: &Point| point.recall - CONFIDENCE * point.error;
+    pub fn effort(&self, target: f32, parts: usize) -> Option<Effort> {
+        let errors = CONFIDENCE / (parts.max(1) as f32).sqrt();
+        let bound = |point: &Point| point.recall - errors * point.error;
         let index = self.points.iter().position(|point| bound(point) >= target)?;
         let above = self.points[index];
         let Some(below) = index.checked_sub(1).map(|before| self.points[before]) else {
@@ -158,11 +160,12 @@ impl Curve {
 }
 
 impl Calibration {
-    /// The least effort for `k` neighbours among a share of the rows; `None` where the target cannot be reached.
-    pub fn effort(&self, k: usize, selectivity: f32, target: f32) -> Option<Effort> {
-        self.interpolated(k, selectivity, &|curve| curve.effort(target), &|last| {
+    /// The least effort for `k` neighbours among a share of the rows, of which there are several `parts`; `None` where the
+    /// target cannot be reached. See [`Curve::effort`].
+    pub fn effort(&self, k: usize, selectivity: f32, target: f32, parts: usize) -> Option<Effort> {
+        self.interpolated(k, selectivity, &|curve| curve.effort(target, parts), &|last| {
             // Beyond what was measured effort grows with k, as a beam cannot be narrower than what it brings.
-            let effort = last.effort(target)?;
+            let effort = last.effort(target, parts)?;
             let times = k as f32 / last.k as f32;
             Some(Effort { ef: effort.ef * times, distances: effort.distances * times, ..effort })
         })

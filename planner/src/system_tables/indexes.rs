@@ -92,12 +92,7 @@ pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<Record
 /// index cannot reach the target the search is exact.
 fn expected_recall(catalog: &QueryCatalog, facts: &IndexFacts) -> f32 {
     let settings = catalog.settings();
-    let effort = match settings.ef_search() {
-        _ if settings.recall_target() >= 1.0 => None,
-        Some(ef) => facts.calibration.at(EXPECTED_K, 1.0, ef as f32),
-        None => facts.calibration.effort(EXPECTED_K, 1.0, settings.recall_target()),
-    };
-    effort.map_or(1.0, |effort| effort.recall)
+    facts.expected_recall(EXPECTED_K, settings.recall_target(), settings.ef_search())
 }
 
 /// What the index's definition says.
