@@ -95,6 +95,8 @@ pub struct Walk {
     pub budget: u64,
     /// The recall to expect.
     pub recall: f32,
+    /// Samples that it was seen on.
+    pub samples: u32,
 }
 
 /// Chooses the way.
@@ -127,7 +129,7 @@ pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
     }
     let budget = (exact_ns.max(walk_ns(&effort)) / calibration.costs.walk_ns) as u64;
     let ef = (effort.ef.ceil() as usize).max(search.asked).clamp(EF_MIN, EF_MAX);
-    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), recall: effort.recall })
+    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), recall: effort.recall, samples: effort.samples })
 }
 
 /// The recall that a traversal for the target brings where nothing is filtered, whatever it costs; `None` where the
@@ -201,6 +203,7 @@ mod tests {
         let curve = |selectivity: f32, k: u32, times: f32| Curve {
             selectivity,
             k,
+            samples: 256,
             points: [(16, 0.90), (32, 0.96), (64, 0.98), (128, 0.995)]
                 .map(|(ef, recall)| Point { ef, recall, error: 0.001, distances: ef as f32 * 20.0 * times })
                 .to_vec(),
@@ -215,7 +218,17 @@ mod tests {
     }
 
     fn search(nodes: u64, allowed: u64) -> Search {
-        Search { nodes, allowed, k: 10, asked: 10, share: 1.0, parts: 1, target: 0.95, ef: None, preference: Preference::Cheapest }
+        Search {
+            nodes,
+            allowed,
+            k: 10,
+            asked: 10,
+            share: 1.0,
+            parts: 1,
+            target: 0.95,
+            ef: None,
+            preference: Preference::Cheapest,
+        }
     }
 
     fn walk(choice: Choice) -> Walk {

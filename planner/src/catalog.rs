@@ -72,11 +72,7 @@ impl QueryCatalog {
         state.register_catalog_list(Arc::new(CatalogList(Arc::clone(self))));
         let search = SearchSettings {
             recall_target: self.settings.recall_target(),
-            strategy: match self.settings.recall_target() < 1.0 {
-                true => FilterStrategy::of_name(self.settings.filter_strategy()).unwrap_or_default(),
-                // No index promises every neighbour.
-                false => FilterStrategy::Exact,
-            },
+            strategy: FilterStrategy::of_name(self.settings.filter_strategy()).unwrap_or_default(),
             ef: self.settings.ef_search(),
         };
         state.config_mut().set_extension(Arc::new(search));

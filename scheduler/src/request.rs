@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
 pub use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -161,6 +162,16 @@ impl QueryResult {
     pub(crate) fn with_notice(mut self, notice: impl Into<String>) -> Self {
         self.notices.push(notice.into());
         self
+    }
+
+    /// The same with more rows behind it.
+    pub(crate) fn followed_by(self, rows: Vec<RecordBatch>) -> Self {
+        if rows.is_empty() {
+            return self;
+        }
+        let stream = self.stream.chain(futures::stream::iter(rows.into_iter().map(Ok)));
+        let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream));
+        Self { stream, ..self }
     }
 
     /// Collects every row.

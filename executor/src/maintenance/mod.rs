@@ -12,6 +12,7 @@ use std::time::Instant;
 use roaring::RoaringBitmap;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
+pub use volley_index::calibration::Source;
 use volley_index::calibration::{Calibration, MeasureRequest, measure};
 use volley_index::hnsw::{self, BuildError, BuildRequest, HnswParams, HnswView, Validated, validate};
 use volley_index::{Matrix, Metric, RowSet, cost};
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 
 /// Versions of the formats that are written, as commits name them; the files say so themselves as well.
 const INDEX_FORMAT_VERSION: u16 = 1;
-const CALIBRATION_FORMAT_VERSION: u16 = 1;
+const CALIBRATION_FORMAT_VERSION: u16 = 2;
 
 /// Hears how many rows of the segment are done.
 pub type RowsDone = Arc<dyn Fn(u64) + Send + Sync>;
@@ -73,8 +74,7 @@ impl IndexFacts {
             return 1.0;
         }
         let (nodes, preference) = (self.rows, cost::Preference::Cheapest);
-        let search =
-            cost::Search { nodes, allowed: nodes, k, asked: k, share: 1.0, parts: 1, target, ef, preference };
+        let search = cost::Search { nodes, allowed: nodes, k, asked: k, share: 1.0, parts: 1, target, ef, preference };
         cost::expected_recall(&self.calibration, &search).unwrap_or(1.0)
     }
 }
@@ -101,14 +101,15 @@ pub async fn build_index(job: IndexJob) -> Result<Vec<Sidecar>> {
     Ok(vec![index, calibration])
 }
 
-/// Measures the index of a segment again; the sidecar that takes the old measurement's place.
+/// Measures the index of a segment again; the sidecar that takes the old measurement's place, and what had been searched
+/// for to make that.
 ///
 /// `queries` are vectors as they will be searched for, Q × dimension, row after row; without them rows of the segment are
 /// used.
 ///
 /// # Errors
 /// As [`build_index`]; an index that cannot be opened.
-pub async fn calibrate_index(job: IndexJob, queries: Option<Arc<[f32]>>) -> Result<Sidecar> {
+pub async fn calibrate_index(job: IndexJob, queries: Option<Arc<[f32]>>) -> Result<(Sidecar, Source)> {
     let vectors = Vectors::open(&job).await?;
     let opened = open_index(&job.store, job.snapshot.table, &job.segment, &job.definition).await?;
     let Some((bytes, facts, before)) = opened else {
@@ -116,6 +117,7 @@ pub async fn calibrate_index(job: IndexJob, queries: Option<Arc<[f32]>>) -> Resu
         return Err(Error::Internal { detail });
     };
     let (measuring, cancel) = (job.clone(), job.cancel.clone());
+    let source = before.source;
     let calibration = on_blocking_thread(move || {
         let present = vectors.present(facts.metric())?;
         let view = view(bytes.as_slice(), &facts, &vectors)?;
@@ -124,7 +126,7 @@ pub async fn calibrate_index(job: IndexJob, queries: Option<Arc<[f32]>>) -> Resu
     })
     .await?;
     let kind = job.definition.calibration_kind();
-    put(&job, kind, CALIBRATION_FORMAT_VERSION, "cal", calibration.to_bytes()).await
+    Ok((put(&job, kind, CALIBRATION_FORMAT_VERSION, "cal", calibration.to_bytes()).await?, source))
 }
 
 /// What is known about a segment's index; `None` where it has none.

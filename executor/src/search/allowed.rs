@@ -18,15 +18,23 @@ use crate::search::SearchRequest;
 use crate::segment_set::SegmentHandle;
 use crate::segment_source::matching_rows;
 
-/// Bytes of row sets that are kept: a bit a row, so some 500 filters over a million rows.
+/// Bytes of row sets and of the filters that they belong to that are kept: a bit a row, so some 500 filters over a million
+/// rows.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+/// What an entry takes beside its rows and its filter's constants, roughly.
+const ENTRY_BYTES: usize = 1024;
 
 /// Row sets by segment and filter. Clones share them.
 #[derive(Clone)]
 pub(super) struct AllowedRows(Arc<Mutex<Kept>>);
 
 struct Kept {
-    rows: LruQueue<Key, Arc<RowSet>>,
+    rows: LruQueue<Key, Entry>,
+    bytes: usize,
+}
+
+struct Entry {
+    rows: Arc<RowSet>,
     bytes: usize,
 }
 
@@ -58,8 +66,8 @@ impl AllowedRows {
             return Ok(None);
         }
         let key = Key { segment: segment.segment.id, deleted, filter };
-        if let Some(rows) = self.0.lock().rows.get(&key) {
-            return Ok(Some(Arc::clone(rows)));
+        if let Some(entry) = self.0.lock().rows.get(&key) {
+            return Ok(Some(Arc::clone(&entry.rows)));
         }
         let rows = Arc::new(match &request.filter {
             Some(filter) => {
@@ -74,20 +82,19 @@ impl AllowedRows {
 
 impl Kept {
     fn keep(&mut self, key: Key, rows: Arc<RowSet>) {
-        self.bytes += bytes(&rows);
-        if let Some(replaced) = self.rows.put(key, rows) {
-            self.bytes -= bytes(&replaced);
+        // A filter's text is about as long as the filter is large.
+        let text = key.filter.as_ref().map_or(0, |(filter, _)| filter.to_string().len());
+        let entry = Entry { bytes: ENTRY_BYTES + 2 * text + rows.len() / 8, rows };
+        self.bytes += entry.bytes;
+        if let Some(replaced) = self.rows.put(key, entry) {
+            self.bytes -= replaced.bytes;
         }
         while self.bytes > KEPT_BYTES_MAX
             && let Some((_, oldest)) = self.rows.pop()
         {
-            self.bytes -= bytes(&oldest);
+            self.bytes -= oldest.bytes;
         }
     }
-}
-
-fn bytes(rows: &RowSet) -> usize {
-    rows.len() / 8
 }
 
 fn live_rows(segment: &SegmentHandle) -> RowSet {

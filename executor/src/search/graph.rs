@@ -78,9 +78,11 @@ impl GraphSearch {
         let queries = Matrix::new(&request.queries, request.dim).map_err(internal)?;
         let rows = Matrix::new(self.vectors.data()?, request.dim).map_err(internal)?;
         let cancel = || stop.requested();
+        // One more where ties count, to see whether the last one is tied with what is left out.
+        let ef = self.walk.ef + usize::from(request.ties);
         let walk = hnsw::Walk {
-            k: self.walk.ef,
-            ef: self.walk.ef,
+            k: ef,
+            ef,
             allowed: self.allowed.as_deref(),
             mode: if self.walk.in_filter { FilterMode::In } else { FilterMode::Post },
             budget: Some(self.walk.budget),
@@ -94,11 +96,19 @@ impl GraphSearch {
         for (number, walked) in walked.into_iter().enumerate() {
             found.distances += walked.distances + walked.hits.len() as u64;
             found.filter_tests += walked.filter_tests;
-            let is_short = walked.exhausted || walked.hits.len() < wanted;
-            found.hits.push((!is_short).then(|| {
-                let (query, floor) = (queries.row(number), request.floor_of(number));
-                hnsw::rescore(rows, request.metric, query, &walked.hits, request.k, request.ties, floor)
-            }));
+            let (query, floor) = (queries.row(number), request.floor_of(number));
+            let rescored = (!walked.exhausted && walked.hits.len() >= wanted)
+                .then(|| hnsw::rescore(rows, request.metric, query, &walked.hits, request.k, request.ties, floor));
+            // How many hits the beam had is not known once they are filtered.
+            let is_full = walked.hits.len() >= ef || walk.mode == FilterMode::Post && walk.allowed.is_some();
+            let is_cut = |hits: &Vec<Hit>| match walked.hits.last() {
+                Some(last) if request.ties && is_full => {
+                    let mut as_far = walked.hits.iter().rev().take_while(|hit| hit.distance == last.distance);
+                    as_far.any(|hit| hits.iter().any(|kept| kept.row == hit.row))
+                }
+                _ => false,
+            };
+            found.hits.push(rescored.filter(|hits| !is_cut(hits)));
         }
         found.time = begun.elapsed();
         Ok(found)

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::execution::cache::lru_queue::LruQueue;
 use parking_lot::Mutex;
 use volley_index::Matrix;
 use volley_index::calibration::Calibration;
 use volley_index::hnsw::{HnswView, Validated};
+use volley_storage::ErrorKind;
 use volley_storage::index_definition::IndexDefinition;
 use volley_storage::segment::Segment;
 use volley_storage::store::FileBytes;
@@ -19,6 +21,8 @@ use crate::segment_set::SegmentSet;
 /// Indexes that are kept open. An open one is a mapping and a few hundred bytes; the kernel allows a process 65,530
 /// mappings.
 const KEPT_MAX: usize = 4096;
+/// How long a damaged file is not looked at again: finding the damage takes reading all of it.
+const DAMAGED_FOR: Duration = Duration::from_secs(60);
 
 /// The index of one segment.
 #[derive(Debug)]
@@ -38,9 +42,9 @@ impl SegmentIndex {
         set: &SegmentSet,
         segment: &Segment,
         definition: &IndexDefinition,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Arc<Self>>> {
         let opened = open_index(set.storage(), set.table(), segment, definition).await?;
-        Ok(opened.map(|(bytes, facts, calibration)| Self { bytes, facts, calibration }))
+        Ok(opened.map(|(bytes, facts, calibration)| Arc::new(Self { bytes, facts, calibration })))
     }
 
     /// The graph over its rows, to be searched.
@@ -60,9 +64,9 @@ impl SegmentIndex {
     }
 }
 
-/// Indexes that were opened. Clones share them.
+/// Indexes that were opened, and those that could not be. Clones share them.
 #[derive(Clone)]
-pub(super) struct OpenIndexes(Arc<Mutex<LruQueue<Key, Arc<SegmentIndex>>>>);
+pub(super) struct OpenIndexes(Arc<Mutex<LruQueue<Key, Kept>>>);
 
 impl Default for OpenIndexes {
     fn default() -> Self {
@@ -72,6 +76,18 @@ impl Default for OpenIndexes {
 
 /// The contents of the index file and of its calibration.
 type Key = ([u8; 32], [u8; 32]);
+
+/// What became of opening an index.
+#[derive(Clone)]
+enum Kept {
+    Open(Arc<SegmentIndex>),
+    /// Its file, and what is wrong with it.
+    Damaged {
+        path: String,
+        detail: String,
+        since: Instant,
+    },
+}
 
 impl OpenIndexes {
     /// The index of a segment; `None` where it has none yet. See [`SegmentIndex::open`].
@@ -86,17 +102,30 @@ impl OpenIndexes {
             return Ok(None);
         };
         let key = (index.file.blake3, calibration.file.blake3);
-        if let Some(open) = self.0.lock().get(&key) {
-            return Ok(Some(Arc::clone(open)));
+        match self.0.lock().get(&key).cloned() {
+            Some(Kept::Open(open)) => return Ok(Some(open)),
+            Some(Kept::Damaged { path, detail, since }) if since.elapsed() < DAMAGED_FOR => {
+                return Err(Error::UnusableIndex { path, detail });
+            }
+            _ => {}
         }
-        let Some(opened) = SegmentIndex::open(set, segment, definition).await? else { return Ok(None) };
-        let opened = Arc::new(opened);
-        let mut kept = self.0.lock();
-        kept.put(key, Arc::clone(&opened));
-        while kept.len() > KEPT_MAX {
-            kept.pop();
+        let opened = SegmentIndex::open(set, segment, definition).await;
+        let kept = match &opened {
+            Ok(None) => return Ok(None),
+            Ok(Some(open)) => Kept::Open(Arc::clone(open)),
+            Err(error) if error.kind() == ErrorKind::Corrupted => {
+                tracing::warn!(%error, segment = %segment.id, "a segment is searched exactly");
+                let detail = error.to_string();
+                Kept::Damaged { path: index.file.path.clone(), detail, since: Instant::now() }
+            }
+            Err(_) => return opened,
+        };
+        let mut all = self.0.lock();
+        all.put(key, kept);
+        while all.len() > KEPT_MAX {
+            all.pop();
         }
-        Ok(Some(opened))
+        opened
     }
 }
 

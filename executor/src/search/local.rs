@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use tokio::sync::Semaphore;
+use volley_storage::index_definition::IndexDefinition;
 
 use crate::interrupt::Interrupt;
 use crate::search::allowed::AllowedRows;
@@ -17,7 +18,7 @@ use crate::search::stop::{Floors, Stop};
 use crate::search::{
     ExpectedRecall, QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher,
 };
-use crate::segment_set::split_row_address;
+use crate::segment_set::{SegmentSet, split_row_address};
 use crate::segment_source::fetch_rows;
 
 /// Searches segments in this process.
@@ -50,6 +51,14 @@ impl LocalSearcher {
 
 #[async_trait]
 impl ShardSearcher for LocalSearcher {
+    async fn unusable(&self, segments: &SegmentSet, index: &IndexDefinition) -> u64 {
+        let mut count = 0;
+        for segment in segments.iter() {
+            count += u64::from(self.indexes.of(segments, &segment.segment, index).await.is_err());
+        }
+        count
+    }
+
     async fn search(&self, request: SearchRequest, task: &Arc<TaskContext>) -> Result<SearchResponse> {
         request.check()?;
         let stop = Stop::new(request.deadline, Interrupt::of(task));
@@ -76,7 +85,7 @@ impl ShardSearcher for LocalSearcher {
             let found = searched.iter().map(|segment| &segment.found);
             answers.push(merge(found, query, request.k, request.ties, complete)?);
         }
-        metrics.expected = expected(&searched, &answers);
+        metrics.expected = expected(&request, &searched, &answers);
         let mut queries = Vec::with_capacity(answers.len());
         for hits in answers {
             queries.push(with_columns(&request, hits, task).await?);
@@ -87,16 +96,23 @@ impl ShardSearcher for LocalSearcher {
 }
 
 /// The recall to expect of answers: that of each row's segment, where rows of segments that were searched exactly count
-/// as certain.
-fn expected(searched: &[Searched], answers: &[Vec<SearchHit>]) -> ExpectedRecall {
+/// as certain. Rows that an answer lacks are as uncertain as the least certain segment.
+fn expected(request: &SearchRequest, searched: &[Searched], answers: &[Vec<SearchHit>]) -> ExpectedRecall {
     let (mut sum, mut count, mut samples) = (0.0, 0u64, u32::MAX);
-    for hit in answers.iter().flatten() {
-        let (ordinal, _) = split_row_address(hit.address);
-        let segment = searched.iter().find(|segment| segment.found.segment.ordinal == ordinal);
-        let expected = segment.and_then(|segment| segment.group.expected);
-        sum += expected.map_or(1.0, |expected| expected.recall);
+    let mut add = |expected: Option<ExpectedRecall>, rows: usize| {
+        sum += expected.map_or(1.0, |expected| expected.recall) * rows as f64;
         samples = samples.min(expected.map_or(u32::MAX, |expected| expected.samples));
-        count += 1;
+        count += rows as u64;
+    };
+    let of_segments = || searched.iter().filter_map(|segment| segment.group.expected);
+    let least = of_segments().min_by(|a, b| a.recall.total_cmp(&b.recall));
+    for hits in answers {
+        for hit in hits {
+            let (ordinal, _) = split_row_address(hit.address);
+            let segment = searched.iter().find(|segment| segment.found.segment.ordinal == ordinal);
+            add(segment.and_then(|segment| segment.group.expected), 1);
+        }
+        add(least, request.k.saturating_sub(hits.len()));
     }
     let recall = if count == 0 { 1.0 } else { sum / count as f64 };
     ExpectedRecall { recall, samples: if samples == u32::MAX { 0 } else { samples } }

@@ -157,6 +157,9 @@ pub struct SearchResponse {
 /// Dropping the future stops the work within 100 ms.
 #[async_trait]
 pub trait ShardSearcher: Send + Sync + Debug {
+    /// How many segments have an index of this description that cannot be used, and are searched exactly for that reason.
+    async fn unusable(&self, segments: &SegmentSet, index: &IndexDefinition) -> u64;
+
     /// Answers a request.
     async fn search(&self, request: SearchRequest, task: &Arc<TaskContext>) -> Result<SearchResponse>;
 }

@@ -169,10 +169,7 @@ impl Segments<'_> {
             Ok(Some(index)) if index.facts().dim() == self.request.dim => index,
             Ok(Some(_)) => return Ok(Opened::Without(ordinal, ExactWay::Damaged, live_rows)),
             Ok(None) => return Ok(Opened::Without(ordinal, ExactWay::Unindexed, live_rows)),
-            Err(error) => {
-                tracing::warn!(%error, segment = %segment.segment.id, "a segment is searched exactly");
-                return Ok(Opened::Without(ordinal, ExactWay::Damaged, live_rows));
-            }
+            Err(_) => return Ok(Opened::Without(ordinal, ExactWay::Damaged, live_rows)),
         };
         let candidates = self.candidates(ordinal).await?;
         let SearchRequest { segments, column, dim, .. } = self.request;
@@ -291,10 +288,7 @@ impl Segments<'_> {
             ef: Some((walk.ef, walk.ef)),
             distances: found.distances,
             filter_tests: found.filter_tests,
-            expected: Some(ExpectedRecall {
-                recall: f64::from(walk.recall),
-                samples: segment.index.calibration().samples,
-            }),
+            expected: Some(ExpectedRecall { recall: f64::from(walk.recall), samples: walk.samples }),
             time: found.time,
             ..searched.group
         };

@@ -6,9 +6,11 @@ mod query;
 mod report;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 pub use exec::VectorTopKExec;
 pub use report::Verify;
+pub use unusable::unusable_indexes;
 
 use std::fmt;
 use std::sync::Arc;

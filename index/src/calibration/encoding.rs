@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "VCAL"  u16 format  u8 source  u8 zero  u32 samples  u64 build_ms  3 × f32 costs  u32 curves
-//! per curve:  f32 selectivity  u32 k  u32 points
+//! per curve:  f32 selectivity  u32 k  u32 samples  u32 points
 //! per point:  u32 ef  f32 recall  f32 error  f32 distances
 //! ```
 //! Little-endian, without gaps.
@@ -11,7 +11,7 @@ use super::{Calibration, Costs, Curve, Point, Source};
 use crate::{Error, Result};
 
 const MAGIC: [u8; 4] = *b"VCAL";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// What is not plausible in a calibration, and would only cost memory.
 const CURVES_MAX: usize = 1024;
@@ -33,6 +33,7 @@ impl Calibration {
         for curve in &self.curves {
             out.extend_from_slice(&curve.selectivity.to_le_bytes());
             out.extend_from_slice(&curve.k.to_le_bytes());
+            out.extend_from_slice(&curve.samples.to_le_bytes());
             out.extend_from_slice(&(curve.points.len() as u32).to_le_bytes());
             for point in &curve.points {
                 out.extend_from_slice(&point.ef.to_le_bytes());
@@ -76,12 +77,13 @@ impl Calibration {
             if k == 0 {
                 return Err(refuse("a curve is for no neighbours"));
             }
+            let samples = reader.u32()?;
             let count = reader.count(POINTS_MAX)?;
             let points = (0..count).map(|_| reader.point()).collect::<Result<Vec<_>>>()?;
             if !points.is_sorted_by(|a, b| a.ef < b.ef) {
                 return Err(refuse("its efforts do not ascend"));
             }
-            curves.push(Curve { selectivity, k, points });
+            curves.push(Curve { selectivity, k, samples, points });
         }
         match reader.0.is_empty() {
             true => Ok(Self { source, samples, curves, costs, build_ms }),

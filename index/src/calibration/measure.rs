@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Calibration, Costs, Curve, Point, Source};
 use crate::hnsw::{self, FilterMode, HnswView, Scratch, Walk};
-use crate::{ExactRequest, ExactResult, Hit, Matrix, RowSet, exact_search};
+use crate::{ExactRequest, ExactResult, Hit, Matrix, Metric, RowSet, exact_search};
 
 /// Shares of the rows that random filters allow. Below the last an exact search is the cheaper one nearly everywhere.
 const SELECTIVITIES: [f32; 5] = [1.0, 0.5, 0.25, 0.1, 0.05];
@@ -63,17 +63,27 @@ pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
         costs: costs(request, &samples)?,
         build_ms: request.build_ms,
     };
-    for (number, selectivity) in SELECTIVITIES.into_iter().enumerate() {
-        let filter = (selectivity < 1.0).then(|| random_filter(request.present, selectivity, number as u64));
-        let few =
-            samples.part(0..if filter.is_some() { FILTERED_SAMPLES.min(samples.count()) } else { samples.count() });
+    let (nodes, present) = (request.view.facts().indexed(), request.present.count());
+    for (number, share) in SELECTIVITIES.into_iter().enumerate() {
+        let is_whole = share == 1.0;
+        let filter = match is_whole {
+            true if present == nodes => None,
+            // Rows that were deleted since lead the way and are not found.
+            true => Some(request.present.clone()),
+            false => Some(random_filter(request.present, share, number as u64)),
+        };
+        let few = samples.part(0..if is_whole { samples.count() } else { FILTERED_SAMPLES.min(samples.count()) });
         let truths = truths(request, &few, filter.as_ref().unwrap_or(request.present))?;
         let enough = truths.iter().map(Vec::len).min().unwrap_or(0);
-        let allowed = filter.as_ref().map_or(request.present.count(), RowSet::count);
+        let allowed = filter.as_ref().map_or(present, RowSet::count);
+        if allowed == 0 || few.count() == 0 {
+            continue;
+        }
+        let selectivity = (share * present as f32 / nodes as f32).min(1.0);
         let mut curves: Vec<Curve> = KS
             .into_iter()
             .filter(|k| *k <= enough)
-            .map(|k| Curve { selectivity, k: k as u32, points: Vec::new() })
+            .map(|k| Curve { selectivity, k: k as u32, samples: few.count() as u32, points: Vec::new() })
             .collect();
         // A beam that holds every row finds what there is to find.
         let widest = EFS.iter().position(|ef| *ef >= allowed).map_or(EFS.len(), |last| last + 1);
@@ -118,7 +128,16 @@ impl<'a> Samples<'a> {
     fn of(request: &MeasureRequest<'a>) -> Samples<'a> {
         let dim = request.view.rows().dim();
         if let Some(queries) = request.queries {
-            return Samples { values: queries.data().into(), dim, rows: None, first: 0 };
+            let is_zero = |query: usize| queries.row(query).iter().all(|x| *x == 0.0);
+            let values = match request.view.facts().metric() {
+                // Nothing is near to a vector without a direction.
+                Metric::Cosine if (0..queries.rows()).any(is_zero) => {
+                    let rows = (0..queries.rows()).filter(|query| !is_zero(*query));
+                    rows.flat_map(|query| queries.row(query)).copied().collect::<Vec<_>>().into()
+                }
+                _ => queries.data().into(),
+            };
+            return Samples { values, dim, rows: None, first: 0 };
         }
         let count = request.present.count();
         let wanted = SAMPLES.min(count);

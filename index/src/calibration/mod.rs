@@ -34,7 +34,7 @@ pub use measure::{MeasureRequest, measure};
 pub struct Calibration {
     /// What the samples were.
     pub source: Source,
-    /// How many samples were searched for.
+    /// How many samples there were.
     pub samples: u32,
     /// One per (share of rows allowed, k), in no particular order.
     pub curves: Vec<Curve>,
@@ -66,10 +66,13 @@ impl Source {
 /// Recall by effort, for one k and one share of rows allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// The share of the rows that a random filter allowed, in (0, 1].
+    /// The share of the rows in the graph that could be found, in (0, 1]: a random filter allowed them, and they were not
+    /// deleted.
     pub selectivity: f32,
     /// Neighbours asked for.
     pub k: u32,
+    /// How many samples were searched for.
+    pub samples: u32,
     /// By ascending `ef`.
     pub points: Vec<Point>,
 }
@@ -107,6 +110,8 @@ pub struct Effort {
     pub recall: f32,
     /// The distances to expect.
     pub distances: f32,
+    /// The samples that this was seen on.
+    pub samples: u32,
 }
 
 /// A mean recall counts as reached when it is so many standard errors above the target: one-sided 95 %.
@@ -124,7 +129,7 @@ impl Curve {
         let index = self.points.iter().position(|point| bound(point) >= target)?;
         let above = self.points[index];
         let Some(below) = index.checked_sub(1).map(|before| self.points[before]) else {
-            return Some(Effort { ef: above.ef as f32, recall: above.recall, distances: above.distances });
+            return Some(self.of(&above));
         };
         let (from, to) = (bound(&below), bound(&above));
         let part = if to > from { ((target - from) / (to - from)).clamp(0.0, 1.0) } else { 1.0 };
@@ -133,20 +138,25 @@ impl Curve {
             ef: between(below.ef as f32, above.ef as f32),
             recall: between(below.recall, above.recall),
             distances: between(below.distances, above.distances),
+            samples: self.samples,
         })
+    }
+
+    fn of(&self, point: &Point) -> Effort {
+        let Point { ef, recall, distances, .. } = *point;
+        Effort { ef: ef as f32, recall, distances, samples: self.samples }
     }
 
     /// What a given beam width brings.
     pub fn at(&self, ef: f32) -> Option<Effort> {
         let first = self.points.first()?;
         let last = self.points.last()?;
-        let of = |point: &Point| Effort { ef: point.ef as f32, recall: point.recall, distances: point.distances };
         let index = self.points.partition_point(|point| (point.ef as f32) < ef);
         if index == 0 {
-            return Some(Effort { ef, ..of(first) });
+            return Some(Effort { ef, ..self.of(first) });
         }
         let Some(above) = self.points.get(index) else {
-            return Some(Effort { ef, distances: last.distances * ef / last.ef as f32, ..of(last) });
+            return Some(Effort { ef, distances: last.distances * ef / last.ef as f32, ..self.of(last) });
         };
         let below = self.points[index - 1];
         let part = (ef - below.ef as f32) / (above.ef as f32 - below.ef as f32);
@@ -155,6 +165,7 @@ impl Curve {
             ef,
             recall: between(below.recall, above.recall),
             distances: between(below.distances, above.distances),
+            samples: self.samples,
         })
     }
 }
@@ -245,5 +256,6 @@ fn between(a: Effort, b: Effort, part: f32) -> Effort {
         ef: log(a.ef, b.ef),
         recall: a.recall + (b.recall - a.recall) * part,
         distances: log(a.distances, b.distances),
+        samples: a.samples.min(b.samples),
     }
 }

@@ -42,7 +42,17 @@ fn what_is_expected_is_found() {
         assert_eq!(calibration.samples, 512);
         for target in [0.9, 0.95, 0.99] {
             let nodes = rows.rows() as u64;
-            let wanted = Search { nodes, allowed: nodes, k: 10, asked: 10, share: 1.0, parts: 1, target, ef: None, preference: Preference::InFilter };
+            let wanted = Search {
+                nodes,
+                allowed: nodes,
+                k: 10,
+                asked: 10,
+                share: 1.0,
+                parts: 1,
+                target,
+                ef: None,
+                preference: Preference::InFilter,
+            };
             let Choice::Walk(walk) = choose(&calibration, &wanted) else { panic!("{metric} {target}: exact") };
             let exact = ExactRequest { queries, metric, k: 10, filter: None, floor: None, ties: false, cancel: None };
             let truth = exact_search(&exact, rows).hits;

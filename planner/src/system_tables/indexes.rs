@@ -170,7 +170,7 @@ pub(super) async fn recall_calibration(catalog: &Arc<QueryCatalog>) -> Result<Re
                         index: index.name.clone(),
                         segment: segment.id.to_string(),
                         source: calibration.source.name(),
-                        samples: calibration.samples,
+                        samples: curve.samples,
                         selectivity: curve.selectivity,
                         k: curve.k,
                         ef: point.ef,

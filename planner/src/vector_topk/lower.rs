@@ -141,11 +141,16 @@ fn precision(demanded: &Demanded, session: &dyn Session) -> Precision {
     if settings.strategy == FilterStrategy::Exact {
         return Precision::Exact(ExactReason::Setting);
     }
+    let recall_target = recall.map_or(settings.recall_target, |recall| recall.0);
+    // No index promises every neighbour.
+    if recall_target >= 1.0 {
+        return Precision::Exact(ExactReason::Asked);
+    }
     Precision::Approximate {
         name: index.name.clone(),
         approximate: Approximate {
             index: index.definition.clone(),
-            recall_target: recall.map_or(settings.recall_target, |recall| recall.0),
+            recall_target,
             // A recall in the query says more than an effort in the session.
             ef: settings.ef.filter(|_| recall.is_none()),
             strategy: settings.strategy,

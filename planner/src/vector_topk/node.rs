@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use volley_executor::search::Metric;
@@ -129,6 +130,20 @@ pub enum QueryVector {
     Constant(ConstantVector),
     /// A subquery that depends on no row; it runs before the search and may give NULL.
     Subquery(Expr),
+}
+
+impl QueryVector {
+    /// Whether asking for it twice may give two vectors.
+    pub fn is_volatile(&self) -> bool {
+        let Self::Subquery(Expr::ScalarSubquery(subquery)) = self else { return false };
+        let mut found = false;
+        // The closure never fails, so neither does the walk.
+        let _ = subquery.subquery.apply_with_subqueries(|node| {
+            found |= node.expressions().iter().any(Expr::is_volatile);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        found
+    }
 }
 
 /// A vector known to the plan. Equal if its bits are.

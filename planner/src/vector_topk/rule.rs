@@ -11,6 +11,7 @@
 //! It runs last of the logical rules: limits have been merged into sorts, filters have reached the scan and constants
 //! are folded. A later pass of the optimizer narrows the scan below the node to the columns that are still wanted.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use volley_storage::schema::{TableSchema, field_id};
 
 use super::distance::{Distance, distance_of};
 use super::node::{Bits, Bound, Demanded, TableColumn, TieBreak, TopKSearch, VectorTopK};
-use super::trace::Trace;
+use super::trace::{Trace, needs_context};
 use crate::table::{TableIndex, VolleyTable};
 
 /// The largest LIMIT (with OFFSET) that becomes a search. Above it, a scan and a sort are the better plan.
@@ -101,7 +102,11 @@ fn rewrite_sort(sort: &Sort, fetch: Option<usize>) -> Result<Option<LogicalPlan>
     if !trace.filters.iter().all(|filter| filter.column_refs().into_iter().all(|c| table_column(c, schema).is_some())) {
         return Ok(None);
     }
-    let (bound, filters) = split_bound(&trace.filters, &distance.call);
+    // A bound may hold the very subquery that gives the vector. What else a subquery says about rows is not the search's.
+    let (bound, filters) = split_bound(&trace.filters, &distance);
+    if filters.iter().any(needs_context) {
+        return Ok(None);
+    }
     let search = TopKSearch {
         column: distance.column.clone(),
         metric: distance.metric,
@@ -117,11 +122,15 @@ fn rewrite_sort(sort: &Sort, fetch: Option<usize>) -> Result<Option<LogicalPlan>
 }
 
 /// The filters that bound the distance itself, as the largest distance they leave, and the other ones.
-fn split_bound(filters: &[Expr], call: &Expr) -> (Option<Bound>, Vec<Expr>) {
+fn split_bound(filters: &[Expr], distance: &Distance) -> (Option<Bound>, Vec<Expr>) {
+    // A volatile subquery gives another vector each time that the query mentions it.
+    if distance.query.is_volatile() {
+        return (None, filters.to_vec());
+    }
     let mut least: Option<f32> = None;
     let mut others = Vec::with_capacity(filters.len());
     for filter in filters {
-        match bound_of(filter, call) {
+        match bound_of(filter, &distance.call) {
             Some(bound) => least = Some(least.map_or(bound, |least| least.min(bound))),
             None => others.push(filter.clone()),
         }
@@ -145,7 +154,8 @@ fn bound_of(filter: &Expr, call: &Expr) -> Option<f32> {
         _ => f64::from(distance) <= *number,
     };
     match op {
-        Operator::Lt | Operator::LtEq if number.is_nan() => None,
+        // Infinity leaves every row that has a distance; a bound like that could not be told from none.
+        Operator::Lt | Operator::LtEq if !nearest.is_finite() => None,
         Operator::Lt | Operator::LtEq if is_within(nearest) => Some(nearest),
         Operator::Lt | Operator::LtEq => Some(nearest.next_down()),
         _ => None,
@@ -161,8 +171,8 @@ fn is_distance(expr: &Expr, call: &Expr) -> bool {
 fn precision(distance: &Distance, table: &VolleyTable) -> Demanded {
     let recall = match distance.contract {
         // There is no recall above 1 to be had: it means all.
-        Some(Contract::Exact | Contract::Approximate(Some(1.0..))) => return Demanded::Exact(ExactReason::Asked),
-        Some(Contract::Approximate(recall)) => recall.map(|recall| Bits(recall as f32)),
+        Some(Contract::Exact) => return Demanded::Exact(ExactReason::Asked),
+        Some(Contract::Approximate(recall)) => recall.map(|recall| Bits((recall as f32).max(f32::MIN_POSITIVE))),
         None => None,
     };
     let on_column = |index: &&TableIndex| index.definition.columns == [distance.column.field];
@@ -171,7 +181,13 @@ fn precision(distance: &Distance, table: &VolleyTable) -> Demanded {
         return Demanded::Exact(ExactReason::NoIndex);
     }
     let metric = distance.metric.name();
-    match indexes.find(|index| index.definition.parameter("metric") == Some(metric)) {
+    // Of several the one that covers most rows: another may still be building. The first by name of those that cover as many.
+    let covered = |index: &&TableIndex| {
+        let segments = table.snapshot().segments.iter();
+        let rows = segments.filter(|segment| index.definition.index_of(segment).is_some()).map(|segment| segment.rows);
+        Reverse(rows.sum::<u64>())
+    };
+    match indexes.filter(|index| index.definition.parameter("metric") == Some(metric)).min_by_key(covered) {
         Some(index) => Demanded::Approximate { index: index.clone(), recall },
         None => Demanded::Exact(ExactReason::OtherMetric),
     }

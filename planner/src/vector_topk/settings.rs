@@ -5,7 +5,7 @@ use volley_executor::search::FilterStrategy;
 /// What holds where the query itself says nothing, as a session extension (`SessionConfig::with_extension`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchSettings {
-    /// `volley.recall_target`: the least share of the true neighbours, above 0 and below 1.
+    /// `volley.recall_target`: the least share of the true neighbours, above 0; 1 is exact.
     pub recall_target: f32,
     /// `volley.filter_strategy`.
     pub strategy: FilterStrategy,

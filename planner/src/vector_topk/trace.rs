@@ -14,15 +14,16 @@ pub struct Trace<'a> {
     pub scan: &'a TableScan,
     /// The chain's output columns in order, over the scan's columns.
     pub columns: Vec<Expr>,
-    /// What every output row satisfies, over the scan's columns: the chain's filters and the scan's own.
+    /// What every output row satisfies, over the scan's columns: the chain's filters and the scan's own. Some may need more
+    /// than a row of the table: see [`needs_context`].
     pub filters: Vec<Expr>,
 }
 
 impl<'a> Trace<'a> {
     /// Traces a plan down to its scan.
     ///
-    /// `None` if anything else stands in between, if a volatile expression would be evaluated another number of times
-    /// than the query says, or if a filter cannot be evaluated over the table's columns alone.
+    /// `None` if anything else stands in between, or if a volatile expression would be evaluated another number of times
+    /// than the query says.
     pub fn of(plan: &'a LogicalPlan) -> Result<Option<Self>> {
         // Walks to the scan first and applies the nodes on the way back up, so that no recursion follows the plan.
         let mut chain = Vec::new();
@@ -106,7 +107,7 @@ impl<'a> Trace<'a> {
 
     /// Takes a filter over the scan's columns; false if it must stay where it is.
     fn absorb(&mut self, filter: Expr) -> bool {
-        if filter.is_volatile() || needs_context(&filter) {
+        if filter.is_volatile() {
             return false;
         }
         // Filters that were pushed into the scan still stand above it as well.
@@ -118,7 +119,7 @@ impl<'a> Trace<'a> {
 }
 
 /// Whether an expression needs more than a row of the table: subqueries, outer columns, unbound parameters.
-fn needs_context(expr: &Expr) -> bool {
+pub fn needs_context(expr: &Expr) -> bool {
     let mut found = false;
     // The closure never fails, so neither does the walk.
     let _ = expr.apply(|e| {

@@ -9,7 +9,7 @@ use volley_executor::functions::metric_of;
 use super::distance::distance_of;
 use super::node::VectorTopK;
 use super::rule::K_MAX;
-use super::trace::Trace;
+use super::trace::{Trace, needs_context};
 use crate::table::VolleyTable;
 
 /// The reasons, of an optimized plan: one for each sort by a distance that looks at every row.
@@ -49,6 +49,7 @@ fn reason(sort: &Sort) -> Result<Option<String>> {
         _ if first.nulls_first => "NULLS FIRST wants the rows without a distance".to_owned(),
         None => "there is no LIMIT".to_owned(),
         Some(k) if k > K_MAX => format!("LIMIT and OFFSET are {k} rows, more than {K_MAX}"),
+        Some(_) if trace.filters.iter().any(needs_context) => "a subquery decides which rows count".to_owned(),
         Some(_) => "what follows the distance in its ORDER BY is no plain column".to_owned(),
     }))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use volley_executor::maintenance::{IndexJob, calibrate_index};
+use volley_executor::maintenance::{IndexJob, Source, calibrate_index};
 use volley_storage::ErrorKind;
 use volley_storage::segment::Segment;
 use volley_storage::snapshot::Snapshot;
@@ -18,6 +18,8 @@ pub(crate) struct Measured {
     pub(crate) segments: usize,
     /// Segments whose index cannot be read.
     pub(crate) damaged: usize,
+    /// Segments whose measurement by given vectors gave way to one by their own rows.
+    pub(crate) replaced: usize,
 }
 
 impl Indexer {
@@ -37,7 +39,10 @@ impl Indexer {
             let _turn = self.turn(work).await?;
             let what = format!("measuring segment {} of {}", n + 1, indexed.len());
             match self.calibrate_segment(work, &snapshot, segment, queries, what).await {
-                Ok(()) => measured.segments += 1,
+                Ok(before) => {
+                    measured.segments += 1;
+                    measured.replaced += usize::from(before == Source::Queries && queries.is_none());
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NewerFormat) => {
                     tracing::warn!(%error, table = %work.table, segment = %segment.id, "an index cannot be measured");
                     measured.damaged += 1;
@@ -55,7 +60,7 @@ impl Indexer {
         segment: &Arc<Segment>,
         queries: Option<&Arc<[f32]>>,
         what: String,
-    ) -> Result<()> {
+    ) -> Result<Source> {
         let job = IndexJob {
             store: Arc::clone(&self.store),
             snapshot: Arc::clone(snapshot),
@@ -65,13 +70,13 @@ impl Indexer {
             progress: work.say(what, 0),
             cancel: work.stopped.clone(),
         };
-        let sidecar = calibrate_index(job, queries.cloned()).await?;
+        let (sidecar, before) = calibrate_index(job, queries.cloned()).await?;
         let kinds = [work.definition.calibration_kind()];
         // Where the segment is gone or its index was dropped meanwhile, the next look finds nothing to measure.
         self.replace_sidecars(work, segment.id, vec![sidecar], &kinds).await?;
         if !self.is_wanted(work.table, &work.definition).await? {
             self.detach_leftovers(work.table).await?;
         }
-        Ok(())
+        Ok(before)
     }
 }

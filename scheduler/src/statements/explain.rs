@@ -3,6 +3,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
 use datafusion::common::format::ExplainFormat;
 use datafusion::logical_expr::{ExplainOption, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
@@ -12,6 +15,7 @@ use volley_planner::dml::{plan_delete, plan_insert};
 use volley_planner::error::Error as PlannerError;
 use volley_planner::resolve::plan_statement;
 use volley_planner::sql::{Explain, Statement};
+use volley_planner::vector_topk::why_exact;
 
 use super::{Running, plain};
 use crate::error::Result;
@@ -33,11 +37,30 @@ impl Running {
             Some(name) => ExplainFormat::from_str(name)?,
         };
         let input = self.bind(self.plan_of(&catalog, *explain.statement).await?)?;
-        let option =
-            ExplainOption::default().with_verbose(explain.verbose).with_analyze(explain.analyze).with_format(format);
+        // What is wrong with the statement is the answer, as it would be without EXPLAIN, and not a line of a plan.
+        let optimized = state.optimize(&input)?;
+        if !explain.analyze {
+            state.query_planner().create_physical_plan(&optimized, &state).await?;
+        }
+        let reasons = why_exact(&optimized)?;
+        let option = ExplainOption::default()
+            .with_verbose(explain.verbose)
+            .with_analyze(explain.analyze)
+            .with_format(format.clone());
         let plan = LogicalPlanBuilder::from(input).explain_option_format(option)?.build()?;
-        let stream = self.start(&state, &plan).await?;
-        Ok(QueryResult::rows("EXPLAIN", stream))
+        let (stream, notices) = self.start(&state, &plan).await?;
+        let mut result = QueryResult::rows("EXPLAIN", stream);
+        result.notices = notices;
+        match format {
+            ExplainFormat::Indent => {
+                let lines = lines(&result.schema, &reasons)?;
+                Ok(result.followed_by(lines))
+            }
+            _ => {
+                result.notices.extend(reasons);
+                Ok(result)
+            }
+        }
     }
 
     /// The plan of a statement that reads: what EXPLAIN shows.
@@ -67,4 +90,15 @@ impl Running {
         };
         Ok(plan?)
     }
+}
+
+/// Sentences as further lines of what EXPLAIN shows: two columns of text.
+fn lines(schema: &SchemaRef, sentences: &[String]) -> Result<Vec<RecordBatch>> {
+    if sentences.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kinds = StringArray::from_iter_values(sentences.iter().map(|_| "note"));
+    let texts = StringArray::from_iter_values(sentences);
+    let columns: Vec<ArrayRef> = vec![Arc::new(kinds), Arc::new(texts)];
+    Ok(vec![RecordBatch::try_new(Arc::clone(schema), columns).map_err(DataFusionError::from)?])
 }

@@ -60,10 +60,15 @@ impl Running {
                 }
             }
         }
-        if let Some(queries) = &queries
-            && indexes.is_empty()
-        {
-            return Err(nothing_to_measure(&tables, queries.dimension).into());
+        if let Some(queries) = &queries {
+            if indexes.is_empty() {
+                return Err(nothing_to_measure(&tables, queries.dimension).into());
+            }
+            let is_cosine = |(_, index): &(_, IndexDefinition)| index.parameter("metric") == Some("cosine");
+            if queries.vectors.iter().all(|x| *x == 0.0) && indexes.iter().any(is_cosine) {
+                let sentence = "the query behind USING gives zero vectors only, which have no cosine distance";
+                return Err(PlannerError::invalid(ErrorKind::InvalidValue, sentence).into());
+            }
         }
         let vectors = queries.map(|queries| queries.vectors);
         let running = self.clone();
@@ -75,6 +80,7 @@ impl Running {
                 let measured = running.shared.indexer.calibrate(&work, vectors.as_ref()).await?;
                 all.segments += measured.segments;
                 all.damaged += measured.damaged;
+                all.replaced += measured.replaced;
             }
             Ok(all)
         });
@@ -157,9 +163,17 @@ fn nothing_to_measure(tables: &[Arc<VolleyTable>], given: usize) -> PlannerError
 fn report(measured: &Measured) -> QueryResult {
     let result = QueryResult::done("ANALYZE");
     let result = match measured.segments {
+        0 if measured.damaged > 0 => result,
         0 => result.with_notice("statistics are kept with every segment; there is nothing to gather"),
         1 => result.with_notice("measured the index of 1 segment"),
         segments => result.with_notice(format!("measured the indexes of {segments} segments")),
+    };
+    let result = match measured.replaced {
+        0 => result,
+        replaced => result.with_notice(format!(
+            "{replaced} segments had been measured by queries and are now by their own rows; ANALYZE … USING measures by \
+             queries again"
+        )),
     };
     match measured.damaged {
         0 => result,

@@ -6,9 +6,10 @@ use datafusion::arrow::datatypes::{Field, FieldRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement as AstStatement;
 use volley_executor::interrupt::Interrupt;
+use volley_executor::vector_topk::unusable_indexes;
 use volley_planner::resolve::plan_statement;
 
 use super::Running;
@@ -24,8 +25,8 @@ impl Running {
             .await
             .map_err(|error| self.explain_error(&state, error))?;
         let plan = self.bind(plan)?;
-        let stream = self.start(&state, &plan).await?;
-        Ok(QueryResult::rows(tag, stream))
+        let (stream, notices) = self.start(&state, &plan).await?;
+        Ok(QueryResult { notices, ..QueryResult::rows(tag, stream) })
     }
 
     /// Types of the values that came with the statement.
@@ -47,10 +48,17 @@ impl Running {
         }
     }
 
-    /// Optimises, lowers and starts a plan; the stream is pulled on the CPU runtime within the query's limits.
-    pub(super) async fn start(&self, state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-        let stream = self.start_unlimited(state, plan).await?;
-        Ok(self.limits.clone().stream(&self.shared.runtimes.cpu(), stream))
+    /// Optimises, lowers and starts a plan; the stream is pulled on the CPU runtime within the query's limits. Beside it
+    /// what the client should know.
+    pub(super) async fn start(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+    ) -> Result<(SendableRecordBatchStream, Vec<String>)> {
+        let (physical, task) = self.lower(state, plan).await?;
+        let notices = unusable_indexes(&physical, &task).await?;
+        let stream = execute_stream(physical, task)?;
+        Ok((self.limits.clone().stream(&self.shared.runtimes.cpu(), stream), notices))
     }
 
     /// The same for a statement that reads the stream itself, inside its own limits.
@@ -59,12 +67,21 @@ impl Running {
         state: &SessionState,
         plan: &LogicalPlan,
     ) -> Result<SendableRecordBatchStream> {
+        let (physical, task) = self.lower(state, plan).await?;
+        Ok(execute_stream(physical, task)?)
+    }
+
+    async fn lower(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
         let physical = state.create_physical_plan(plan).await.map_err(|error| self.explain_error(state, error))?;
         let physical = interruptible(physical, self.limits.stopped())?;
         let interrupt = Arc::new(Interrupt(self.limits.stopped().clone()));
         let task = TaskContext::from(state);
         let config = task.session_config().clone().with_extension(interrupt);
-        Ok(execute_stream(physical, Arc::new(task.with_session_config(config)))?)
+        Ok((physical, Arc::new(task.with_session_config(config))))
     }
 }
 
