@@ -27,6 +27,8 @@ pub enum ExactWay {
     Unreachable,
     /// The traversal took more than an exact search, or found too few rows.
     FellBack,
+    /// A bound leaves fewer rows than wanted, which only looking at all of them proves.
+    Certain,
     /// The segment has no index yet.
     Unindexed,
     /// The segment's index cannot be used.
@@ -43,6 +45,7 @@ impl fmt::Display for Way {
             Way::Exact(ExactWay::Cheaper) => "exact (cheaper)",
             Way::Exact(ExactWay::Unreachable) => "exact (recall out of the index's reach)",
             Way::Exact(ExactWay::FellBack) => "exact (the graph fell short)",
+            Way::Exact(ExactWay::Certain) => "exact (to be certain that no more rows are within the bound)",
             Way::Exact(ExactWay::Unindexed) => "exact (not indexed yet)",
             Way::Exact(ExactWay::Damaged) => "exact (the index cannot be used)",
         })
@@ -82,6 +85,13 @@ pub struct SegmentGroup {
 }
 
 impl SegmentGroup {
+    /// Counts what was done for these segments before.
+    pub(super) fn add_effort(&mut self, before: &SegmentGroup) {
+        self.distances += before.distances;
+        self.filter_tests += before.filter_tests;
+        self.time += before.time;
+    }
+
     /// Takes in another group of the same way.
     fn add(&mut self, other: &SegmentGroup) {
         if let (Some(mine), Some(theirs)) = (&mut self.expected, other.expected) {

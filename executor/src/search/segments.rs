@@ -46,8 +46,8 @@ pub(super) struct Searched {
     pub(super) group: SegmentGroup,
     /// Bytes of vectors that an exact search read.
     pub(super) bytes: u64,
-    /// How it may be asked for more, where it was asked for less than all.
-    more: Option<Indexed>,
+    /// Where its graph was searched: the segment, to be asked again.
+    walked: Option<Indexed>,
 }
 
 /// A segment and those of its rows that may be found.
@@ -121,7 +121,29 @@ impl Segments<'_> {
         }
         searched.extend(self.by_index(indexed, approximate).await?);
         self.ask_again(&mut searched, approximate).await?;
-        Ok(searched)
+        self.make_certain(searched).await
+    }
+
+    /// Looks at all rows where a bound seems to leave fewer than k: a graph cannot prove that there are no more.
+    async fn make_certain(&self, searched: Vec<Searched>) -> Result<Vec<Searched>> {
+        let is_short = (0..self.request.query_count()).any(|query| {
+            let found = searched.iter().map(|segment| segment.found.hits[query].len()).sum::<usize>();
+            self.request.floor_of(query) < f32::INFINITY && found < self.request.k
+        });
+        if !is_short {
+            return Ok(searched);
+        }
+        let certain = searched.into_iter().map(|mut segment| async move {
+            match segment.walked.take() {
+                None => Ok(segment),
+                Some(walked) => {
+                    let mut exact = self.all_of(walked.candidates, Some(walked.vectors), ExactWay::Certain).await?;
+                    exact.group.add_effort(&segment.group);
+                    Ok(exact)
+                }
+            }
+        });
+        stream::iter(certain).buffered(self.at_a_time).try_collect().await
     }
 
     /// Asks segments that may hold more of the k nearest than they gave.
@@ -132,22 +154,22 @@ impl Segments<'_> {
             .collect();
         let (mut again, mut before) = (Vec::new(), Vec::new());
         let may_hold_more = |segment: &mut Searched| {
-            let Some(more) = segment.more.take() else { return false };
+            let Some(asked) = segment.walked.as_ref().map(|walked| walked.asked).filter(|asked| *asked < k) else {
+                return false;
+            };
             let holds_more = segment.found.hits.iter().zip(&limits).any(|(hits, limit)| {
-                let last = hits.get(more.asked - 1).or(hits.last());
+                let last = hits.get(asked - 1).or(hits.last());
                 let (Some(last), Some(limit)) = (last, limit) else { return true };
                 last.distance <= *limit
             });
-            if holds_more {
-                again.push(Indexed { asked: k, share: 1.0, ..more });
+            if let Some(walked) = segment.walked.take_if(|_| holds_more) {
+                again.push(Indexed { asked: k, share: 1.0, ..walked });
             }
             holds_more
         };
         before.extend(searched.extract_if(.., may_hold_more));
         for (mut again, before) in self.by_index(again, approximate).await?.into_iter().zip(before) {
-            again.group.distances += before.group.distances;
-            again.group.filter_tests += before.group.filter_tests;
-            again.group.time += before.group.time;
+            again.group.add_effort(&before.group);
             searched.push(again);
         }
         Ok(())
@@ -292,7 +314,7 @@ impl Segments<'_> {
             time: found.time,
             ..searched.group
         };
-        searched.more = (segment.asked < self.request.k).then_some(segment);
+        searched.walked = Some(segment);
         Ok(searched)
     }
 
@@ -316,7 +338,7 @@ impl Segments<'_> {
             expected: None,
             time: Duration::ZERO,
         };
-        Searched { found, group, bytes: 0, more: None }
+        Searched { found, group, bytes: 0, walked: None }
     }
 }
 

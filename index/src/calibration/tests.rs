@@ -77,6 +77,47 @@ fn what_is_expected_is_found() {
 }
 
 #[test]
+fn deleted_rows_are_neither_found_nor_missed() {
+    let (values, questions) = (clustered(8_000, 1), clustered(300, 2));
+    let (rows, queries) = (Matrix::new(&values, DIM).unwrap(), Matrix::new(&questions, DIM).unwrap());
+    let (params, never) = (HnswParams::new(Metric::L2), || false);
+    let all = RowSet::new_full(rows.rows());
+    let bytes = build(&BuildRequest { rows, present: &all, params, threads: 1, progress: &|_| {}, cancel: &never });
+    let bytes = bytes.unwrap();
+    let facts = validate(&bytes).unwrap();
+    let view = HnswView::new(&bytes, &facts, rows).unwrap();
+    let mut present = all.clone();
+    (0..rows.rows()).filter(|row| row % 100 < 45).for_each(|row| present.remove(row));
+    let queries_given = Some(queries);
+    let request =
+        MeasureRequest { view, present: &present, queries: queries_given, threads: 2, build_ms: 0, cancel: &never };
+    let calibration = measure(&request).unwrap();
+    let whole = calibration.curves.iter().find(|curve| curve.k == 10).unwrap();
+    assert!((whole.selectivity - 0.55).abs() < 1e-6, "{}", whole.selectivity);
+    let exact = ExactRequest {
+        queries,
+        metric: Metric::L2,
+        k: 10,
+        filter: Some(&present),
+        floor: None,
+        ties: false,
+        cancel: None,
+    };
+    let truth = exact_search(&exact, rows).hits;
+    for point in &whole.points {
+        let ef = point.ef as usize;
+        let walk = Walk { k: ef, ef, allowed: Some(&present), ..Walk::default() };
+        let walked = search(&view, queries, &walk, &mut Scratch::new());
+        let right = walked.iter().enumerate().map(|(query, walked)| {
+            let hits = rescore(rows, Metric::L2, queries.row(query), &walked.hits, 10, false, f32::INFINITY);
+            hits.iter().filter(|hit| hit.distance <= truth[query][9].distance).count()
+        });
+        let recall = right.sum::<usize>() as f32 / (10 * queries.rows()) as f32;
+        assert!((recall - point.recall).abs() < 1e-4, "ef {ef}: {recall}, not {}", point.recall);
+    }
+}
+
+#[test]
 fn small_and_empty_indexes_are_measured_too() {
     for count in [0, 1, 5, 60] {
         let values = clustered(count, 3);
