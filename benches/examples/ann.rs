@@ -3,11 +3,14 @@
 //! ```text
 //! cargo run --release -p volley-benches --example ann -- ../shared/data wordnet [queries] [key=value …]
 //! ```
-//! Loads the rows, builds the index, and asks every query of the file once to warm up and once to be measured, one at a
-//! time, without a filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to
-//! insert the rows in so many parts, and `threads=1`. Prints one JSON object a line, so that a script can put it beside what
-//! other systems did: see `benches/peers.py`. `qps` is through SQL, planning and all; `search_ms` is the search alone, as
-//! EXPLAIN ANALYZE reports it.
+//! Loads the rows, builds the index, and asks every query of the file, one at a time, after a hundred to warm up, without a
+//! filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to insert the rows in
+//! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, and `analyze=256` to calibrate by the first so many
+//! queries and ask the other ones; `sweep` asks for several k, recall targets and calibrations.
+//!
+//! Prints one JSON object a line, so that a script can put it beside what other systems did: see `benches/peers.py`. `qps` is
+//! through SQL, planning and all; `search_ms` is the search alone and `expected` the mean of the recall it promised, as
+//! EXPLAIN ANALYZE reports them.
 
 use std::error::Error;
 use std::fs::File;
@@ -98,6 +101,8 @@ const GLOVE: Workload = Workload {
 struct Query {
     vector: ScalarValue,
     distances: Vec<f64>,
+    /// Whether fewer than ten rows qualify, so that these are all.
+    is_whole: bool,
 }
 
 #[tokio::main]
@@ -117,6 +122,8 @@ async fn main() -> Fallible<()> {
     };
     let segments: usize = number("segments").unwrap_or(1);
     let threads: Option<usize> = number("threads");
+    let k: usize = number("k").unwrap_or(10);
+    let analyzed: usize = number("analyze").unwrap_or(0);
     let data = DataLocation::Local(home.path().join("data"));
     let engine = Engine::open(EngineConfig { threads, ..EngineConfig::new(data) }).await?;
     let session = engine.session();
@@ -143,25 +150,77 @@ async fn main() -> Fallible<()> {
     run(&engine, &session, &format!("CREATE INDEX ON items USING hnsw (embedding {})", workload.opclass)).await?;
     let build_s = begun.elapsed().as_secs_f64();
     println!("{{\"system\":\"volley\",\"data\":\"{name}\",\"build_s\":{build_s:.1}}}");
-    for (columns, condition) in workload.truths {
-        let queries = read_queries(&directory.join(workload.queries), columns, count)?;
-        let clause = if condition.is_empty() { String::new() } else { format!("WHERE {condition} ") };
-        let sql = format!(
-            "SELECT {}, embedding {} $1 AS distance FROM items {clause}ORDER BY distance LIMIT 10",
-            workload.key, workload.operator
-        );
-        ask(&engine, &session, &sql, &queries).await?;
-        let begun = Instant::now();
-        let (right, wanted) = ask(&engine, &session, &sql, &queries).await?;
-        let rate = queries.len() as f64 / begun.elapsed().as_secs_f64();
-        let recall = right as f64 / wanted as f64;
-        let search_ms = search_ms(&engine, &session, &sql, &queries).await?;
-        println!(
-            "{{\"system\":\"volley\",\"data\":\"{name}\",\"filter\":{condition:?},\"recall\":{recall:.4},\"qps\":{rate:.0},\
-             \"search_ms\":{search_ms:.3}}}"
-        );
+    let asked = Asked { engine, session, directory, workload, count };
+    if !rest.iter().any(|word| word == "sweep") {
+        asked.analyze(analyzed).await?;
+        return asked.all(k, analyzed).await;
+    }
+    for (target, k) in [("0.95", 10), ("0.99", 10), ("0.95", 1), ("0.95", 100)] {
+        println!("{{\"recall_target\":{target},\"calibrated_by\":\"rows\"}}");
+        run(&asked.engine, &asked.session, &format!("SET volley.recall_target = {target}")).await?;
+        asked.all(k, 0).await?;
+    }
+    let analyzed = 256;
+    asked.analyze(analyzed).await?;
+    for target in ["0.95", "0.99"] {
+        println!("{{\"recall_target\":{target},\"calibrated_by\":\"queries\"}}");
+        run(&asked.engine, &asked.session, &format!("SET volley.recall_target = {target}")).await?;
+        asked.all(10, analyzed).await?;
     }
     Ok(())
+}
+
+/// A table with an index, and what it is asked.
+struct Asked<'a> {
+    engine: Arc<Engine>,
+    session: Arc<Session>,
+    directory: &'a Path,
+    workload: &'a Workload,
+    /// How many queries.
+    count: usize,
+}
+
+impl Asked<'_> {
+    /// Calibrates the index by the first so many queries.
+    async fn analyze(&self, count: usize) -> Fallible<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let path = self.directory.join(self.workload.queries);
+        let source = format!("CREATE EXTERNAL TABLE asked STORED AS PARQUET LOCATION '{}'", path.display());
+        run(&self.engine, &self.session, &source).await?;
+        let using = format!("ANALYZE items USING (SELECT embedding FROM asked LIMIT {count})");
+        run(&self.engine, &self.session, &using).await
+    }
+
+    /// Asks for k rows, without a filter and under each that there are answers for; all queries but the first ones.
+    async fn all(&self, k: usize, skipped: usize) -> Fallible<()> {
+        let Self { engine, session, workload, .. } = self;
+        for (columns, condition) in workload.truths {
+            let queries = read_queries(&self.directory.join(workload.queries), columns, k)?;
+            let queries: Vec<Query> = queries.into_iter().skip(skipped).take(self.count).collect();
+            if queries.iter().any(|query| query.distances.len() < k && !query.is_whole) {
+                continue;
+            }
+            let clause = if condition.is_empty() { String::new() } else { format!("WHERE {condition} ") };
+            let sql = format!(
+                "SELECT {}, embedding {} $1 AS distance FROM items {clause}ORDER BY distance LIMIT {k}",
+                workload.key, workload.operator
+            );
+            ask(engine, session, &sql, &queries[..queries.len().min(100)]).await?;
+            let begun = Instant::now();
+            let (right, wanted) = ask(engine, session, &sql, &queries).await?;
+            let rate = queries.len() as f64 / begun.elapsed().as_secs_f64();
+            let recall = right as f64 / wanted as f64;
+            let (search_ms, expected) = explained(engine, session, &sql, &queries).await?;
+            println!(
+                "{{\"system\":\"volley\",\"data\":\"{}\",\"filter\":{condition:?},\"k\":{k},\"recall\":{recall:.4},\
+                 \"expected\":{expected:.4},\"qps\":{rate:.0},\"search_ms\":{search_ms:.3}}}",
+                workload.name
+            );
+        }
+        Ok(())
+    }
 }
 
 async fn run(engine: &Engine, session: &Arc<Session>, sql: &str) -> Fallible<()> {
@@ -175,9 +234,12 @@ async fn ask(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Quer
     for query in queries {
         let request = QueryRequest::new(sql, session).with_parameters(vec![query.vector.clone()]);
         let batches = engine.execute(request).await?.collect().await?;
-        let truth = &query.distances[..query.distances.len().min(10)];
+        let truth = &query.distances;
         let last = truth.last().copied().unwrap_or(f64::NEG_INFINITY);
         let near = last + 1e-5 * last.abs().max(0.1);
+        if batches.iter().map(|batch| batch.num_rows()).sum::<usize>() < truth.len() {
+            return Err("an answer has fewer rows than qualify".into());
+        }
         for batch in &batches {
             right += batch.column(1).as_primitive::<Float64Type>().values().iter().filter(|d| **d <= near).count();
         }
@@ -186,22 +248,24 @@ async fn ask(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Quer
     Ok((right, wanted))
 }
 
-/// The mean time of the searches alone.
-async fn search_ms(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<f64> {
-    let mut sum = 0.0;
+/// The mean time of the searches alone, and of the recall that they let expect.
+async fn explained(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<(f64, f64)> {
+    let (mut time, mut recall) = (0.0, 0.0);
     for query in queries {
         let explain = format!("EXPLAIN ANALYZE {sql}");
         let request = QueryRequest::new(explain, session).with_parameters(vec![query.vector.clone()]);
         let batches = engine.execute(request).await?.collect().await?;
         let text = pretty_format_batches(&batches)?.to_string();
-        let (_, behind) = text.split_once("returned=").ok_or("no search")?;
+        let (before, behind) = text.split_once("returned=").ok_or("no search")?;
+        let (_, expected) = before.rsplit_once("expected_recall=").ok_or("nothing expected")?;
+        recall += expected.split([' ', ',']).next().ok_or("nothing expected")?.parse::<f64>()?;
         let (_, behind) = behind.split_once("time=").ok_or("no time")?;
-        sum += behind.split_once("ms").ok_or("no time")?.0.parse::<f64>()?;
+        time += behind.split_once("ms").ok_or("no time")?.0.parse::<f64>()?;
     }
-    Ok(sum / queries.len() as f64)
+    Ok((time / queries.len() as f64, recall / queries.len() as f64))
 }
 
-fn read_queries(path: &Path, columns: &str, most: usize) -> Fallible<Vec<Query>> {
+fn read_queries(path: &Path, columns: &str, k: usize) -> Fallible<Vec<Query>> {
     let mut queries = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;
@@ -214,12 +278,13 @@ fn read_queries(path: &Path, columns: &str, most: usize) -> Fallible<Vec<Query>>
         let distances = distances.as_list::<i32>();
         for row in (0..batch.num_rows()).filter(|row| distances.is_valid(*row)) {
             let answer = distances.value(row);
+            let answer = answer.as_primitive::<Float32Type>().values();
             queries.push(Query {
                 vector: ScalarValue::FixedSizeList(Arc::new(vectors.slice(row, 1))),
-                distances: answer.as_primitive::<Float32Type>().values().iter().map(|d| sign * f64::from(*d)).collect(),
+                distances: answer.iter().take(k).map(|d| sign * f64::from(*d)).collect(),
+                is_whole: answer.len() < 10,
             });
         }
     }
-    queries.truncate(most);
     Ok(queries)
 }

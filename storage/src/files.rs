@@ -116,6 +116,31 @@ impl FileBytes for Held {
             Source::Buffered(buffer) => buffer,
         }
     }
+
+    fn resident(&self) -> u64 {
+        match &self.source {
+            Source::Mapped(map) => resident(map).unwrap_or(map.len() as u64),
+            Source::Buffered(buffer) => buffer.len() as u64,
+        }
+    }
+}
+
+/// The bytes of a mapping that are in memory now; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+fn resident(map: &Mmap) -> Option<u64> {
+    // SAFETY: asks for a number and touches no memory.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|page| *page > 0)?;
+    let mut pages = vec![0u8; map.len().div_ceil(page)];
+    let start = map.as_ptr().cast_mut().cast();
+    // SAFETY: the mapping begins with a page and has this length, and `pages` has a byte for each of its pages.
+    let refused = unsafe { libc::mincore(start, map.len(), pages.as_mut_ptr()) } != 0;
+    let resident = pages.iter().filter(|page| **page & 1 == 1).count() * page;
+    (!refused).then(|| resident.min(map.len()) as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident(_map: &Mmap) -> Option<u64> {
+    None
 }
 
 fn corrupted(path: &Path, detail: impl Into<String>) -> Error {

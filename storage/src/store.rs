@@ -100,6 +100,11 @@ pub struct CommitInfo {
 pub trait FileBytes: Send + Sync + std::fmt::Debug {
     /// The whole file.
     fn as_slice(&self) -> &[u8];
+
+    /// How many of its bytes are in memory now, as far as the system tells; a mapped file comes and goes by pages.
+    fn resident(&self) -> u64 {
+        self.as_slice().len() as u64
+    }
 }
 
 /// Tables of one data directory.

@@ -62,6 +62,8 @@ impl fmt::Debug for IndexJob {
 pub struct IndexFacts {
     /// Rows in the index: those whose vector can be compared.
     pub rows: u64,
+    /// Bytes of its file that are in memory now.
+    pub resident: u64,
     /// What was measured of it.
     pub calibration: Calibration,
 }
@@ -140,7 +142,11 @@ pub async fn index_facts(
     definition: &IndexDefinition,
 ) -> Result<Option<IndexFacts>> {
     let opened = open_index(store, snapshot.table, segment, definition).await?;
-    Ok(opened.map(|(_, facts, calibration)| IndexFacts { rows: facts.indexed() as u64, calibration }))
+    Ok(opened.map(|(bytes, facts, calibration)| IndexFacts {
+        rows: facts.indexed() as u64,
+        resident: bytes.resident(),
+        calibration,
+    }))
 }
 
 /// The index of a segment as it lies in the store: its bytes, validated, and its calibration.

@@ -19,8 +19,9 @@
 //! | `local` | [`LocalSearcher`] |
 //! | `report` | what a search did |
 //! | `segments` | the segments of one search, each searched exactly or by its index |
+//! | `candidates` | such a segment before it is searched: its rows, its index, its share |
 //! | `indexes` | the indexes of segments, opened |
-//! | `graph` | approximate search of one segment |
+//! | `graph` | approximate search of segments |
 //! | `allowed` | which rows of a segment may be found |
 //! | `vectors` | where a segment's vectors are |
 //! | `chunks` | exact search of one segment, in parallel |
@@ -29,6 +30,7 @@
 //! | `stop` | cancellation, deadlines and the shared floor |
 
 mod allowed;
+mod candidates;
 mod chunks;
 mod graph;
 pub(crate) mod indexes;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use volley_index::cost::Why;
+
 /// How a segment was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
@@ -33,6 +35,15 @@ pub enum ExactWay {
     Unindexed,
     /// The segment's index cannot be used.
     Damaged,
+}
+
+impl From<Why> for ExactWay {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Cheaper => ExactWay::Cheaper,
+            Why::Unreachable => ExactWay::Unreachable,
+        }
+    }
 }
 
 impl fmt::Display for Way {

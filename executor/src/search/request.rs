@@ -10,6 +10,7 @@ use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::PhysicalExpr;
 use volley_index::Metric;
+use volley_index::cost::Preference;
 use volley_storage::ids::FieldId;
 use volley_storage::index_definition::IndexDefinition;
 
@@ -119,6 +120,17 @@ impl FilterStrategy {
     /// The strategy of a name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|strategy| strategy.name() == name)
+    }
+}
+
+impl From<FilterStrategy> for Preference {
+    fn from(strategy: FilterStrategy) -> Self {
+        match strategy {
+            // Exact searches are planned as such.
+            FilterStrategy::Auto | FilterStrategy::Exact => Preference::Cheapest,
+            FilterStrategy::In => Preference::InFilter,
+            FilterStrategy::Post => Preference::PostFilter,
+        }
     }
 }
 

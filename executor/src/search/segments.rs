@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use volley_index::cost::{self, Choice, Preference, Walk, Why};
+use volley_index::cost::{self, Choice, Walk, Why};
 use volley_index::{Hit, RowSet};
 
 use crate::error::Error;
 use crate::search::allowed::AllowedRows;
+use crate::search::candidates::{Candidates, Indexed, Opened};
 use crate::search::chunks::{Workers, search_chunks};
-use crate::search::graph::{GraphHits, GraphSearch, search_graphs};
-use crate::search::indexes::{OpenIndexes, SegmentIndex};
+use crate::search::graph::{GraphHits, search_graphs};
+use crate::search::indexes::OpenIndexes;
 use crate::search::merge::{Found, kth_distance};
 use crate::search::report::{ExactWay, ExpectedRecall, SegmentGroup, Way};
 use crate::search::row_ids::RowIdsOf;
 use crate::search::vectors::SegmentVectors;
-use crate::search::{Approximate, FilterStrategy, SearchRequest};
-use crate::segment_set::SegmentHandle;
+use crate::search::{Approximate, SearchRequest};
 
 /// The probability with which a segment holds more of the k nearest rows than it is first asked for.
 const MISS: f64 = 0.02;
@@ -48,41 +48,6 @@ pub(super) struct Searched {
     pub(super) bytes: u64,
     /// Where its graph was searched: the segment, to be asked again.
     walked: Option<Indexed>,
-}
-
-/// A segment and those of its rows that may be found.
-#[derive(Clone)]
-struct Candidates {
-    segment: SegmentHandle,
-    /// `None`: all rows.
-    allowed: Option<Arc<RowSet>>,
-    count: usize,
-}
-
-/// Such a segment with its index.
-#[derive(Clone)]
-struct Indexed {
-    candidates: Candidates,
-    index: Arc<SegmentIndex>,
-    vectors: SegmentVectors,
-    /// The share of all rows that it holds.
-    share: f64,
-    /// How many rows it is asked for at least.
-    asked: usize,
-}
-
-impl Indexed {
-    fn walk(&self, walk: Walk) -> GraphSearch {
-        let nodes = self.index.facts().indexed();
-        GraphSearch {
-            index: Arc::clone(&self.index),
-            vectors: self.vectors.clone(),
-            allowed: self.candidates.allowed.clone(),
-            allowed_count: self.candidates.allowed.as_ref().map_or(nodes, |_| self.candidates.count),
-            k: self.asked,
-            walk,
-        }
-    }
 }
 
 impl Segments<'_> {
@@ -281,7 +246,7 @@ impl Segments<'_> {
             parts,
             target: approximate.recall_target,
             ef: approximate.ef,
-            preference: preference(approximate.strategy),
+            preference: approximate.strategy.into(),
         };
         cost::choose(index.calibration(), &search)
     }
@@ -339,30 +304,5 @@ impl Segments<'_> {
             time: Duration::ZERO,
         };
         Searched { found, group, bytes: 0, walked: None }
-    }
-}
-
-/// A segment of an approximate search.
-enum Opened {
-    Indexed(Indexed),
-    /// The ordinal of one that is searched exactly, why, and how many rows it has.
-    Without(u32, ExactWay, u64),
-}
-
-fn preference(strategy: FilterStrategy) -> Preference {
-    match strategy {
-        // Exact searches are planned as such.
-        FilterStrategy::Auto | FilterStrategy::Exact => Preference::Cheapest,
-        FilterStrategy::In => Preference::InFilter,
-        FilterStrategy::Post => Preference::PostFilter,
-    }
-}
-
-impl From<Why> for ExactWay {
-    fn from(why: Why) -> Self {
-        match why {
-            Why::Cheaper => ExactWay::Cheaper,
-            Why::Unreachable => ExactWay::Unreachable,
-        }
     }
 }

@@ -64,9 +64,10 @@ impl fmt::Display for Precision {
         match self {
             Precision::Exact(reason) => write!(f, "strategy=exact ({reason})"),
             Precision::Approximate { name, approximate } => {
-                write!(f, "index={name}, recall_target={}", approximate.recall_target)?;
-                if let Some(ef) = approximate.ef {
-                    write!(f, ", ef={ef}")?;
+                write!(f, "index={name}")?;
+                match approximate.ef {
+                    Some(ef) => write!(f, ", ef_search={ef}")?,
+                    None => write!(f, ", recall_target={}", approximate.recall_target)?,
                 }
                 match approximate.strategy {
                     FilterStrategy::Auto => Ok(()),

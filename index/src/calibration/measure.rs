@@ -1,12 +1,10 @@
 //! Making a calibration: searching for samples whose neighbours are known.
 
-use std::borrow::Cow;
-use std::ops::Range;
-use std::time::Instant;
-
-use super::{Calibration, Costs, Curve, Point, Source};
+use super::costs::costs;
+use super::samples::{Samples, in_parallel, random_filter};
+use super::{Calibration, Curve, Point, Source};
 use crate::hnsw::{self, FilterMode, HnswView, Scratch, Walk};
-use crate::{ExactRequest, ExactResult, Hit, Matrix, Metric, RowSet, exact_search};
+use crate::{ExactRequest, ExactResult, Hit, Matrix, RowSet, exact_search};
 
 /// Shares of the rows that random filters allow. Below the last an exact search is the cheaper one nearly everywhere.
 const SELECTIVITIES: [f32; 5] = [1.0, 0.5, 0.25, 0.1, 0.05];
@@ -14,8 +12,6 @@ const SELECTIVITIES: [f32; 5] = [1.0, 0.5, 0.25, 0.1, 0.05];
 const KS: [usize; 3] = [1, 10, 100];
 /// Beam widths, as far as they are needed.
 const EFS: [usize; 16] = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536];
-/// Samples drawn from the rows: enough that a recall of 0.95 is known to about 0.01 for k = 10.
-const SAMPLES: usize = 512;
 /// Samples of each filter, which is one of many filters.
 const FILTERED_SAMPLES: usize = 256;
 /// Beyond this recall more effort tells nothing new.
@@ -23,8 +19,6 @@ const RECALL_ENOUGH: f32 = 0.9985;
 /// A traversal that computes so many times as many distances as an exact search is never chosen. Counted, not timed, so
 /// that what is measured does not depend on what else the machine does.
 const DISTANCES_ENOUGH: f64 = 2.0;
-/// Rows that costs are measured over at most: more than caches hold.
-const COST_ROWS_MAX: usize = 65_536;
 
 /// What to measure.
 #[derive(Clone, Copy)]
@@ -45,7 +39,7 @@ pub struct MeasureRequest<'a> {
 
 impl MeasureRequest<'_> {
     /// The k nearest allowed rows, by looking at all of them.
-    fn exact(&self, queries: Matrix<'_>, k: usize, allowed: &RowSet) -> ExactResult {
+    pub(super) fn exact(&self, queries: Matrix<'_>, k: usize, allowed: &RowSet) -> ExactResult {
         let metric = self.view.facts().metric();
         let cancel = Some(self.cancel as &(dyn Fn() -> bool + Sync));
         let exact = ExactRequest { queries, metric, k, filter: Some(allowed), floor: None, ties: false, cancel };
@@ -111,97 +105,6 @@ pub fn measure(request: &MeasureRequest<'_>) -> Option<Calibration> {
         calibration.curves.extend(curves);
     }
     Some(calibration)
-}
-
-/// What is searched for.
-struct Samples<'a> {
-    /// Q × dim, row after row.
-    values: Cow<'a, [f32]>,
-    dim: usize,
-    /// The rows that they are, where they are rows.
-    rows: Option<Vec<u32>>,
-    /// The position of the first of them among all.
-    first: usize,
-}
-
-impl<'a> Samples<'a> {
-    fn of(request: &MeasureRequest<'a>) -> Samples<'a> {
-        let dim = request.view.rows().dim();
-        if let Some(queries) = request.queries {
-            let is_zero = |query: usize| queries.row(query).iter().all(|x| *x == 0.0);
-            let values = match request.view.facts().metric() {
-                // Nothing is near to a vector without a direction.
-                Metric::Cosine if (0..queries.rows()).any(is_zero) => {
-                    let rows = (0..queries.rows()).filter(|query| !is_zero(*query));
-                    rows.flat_map(|query| queries.row(query)).copied().collect::<Vec<_>>().into()
-                }
-                _ => queries.data().into(),
-            };
-            return Samples { values, dim, rows: None, first: 0 };
-        }
-        let count = request.present.count();
-        let wanted = SAMPLES.min(count);
-        // One of each stretch of rows, at a random place in it: rows that were inserted together are often alike.
-        let mut random = Random(count as u64);
-        let chosen: Vec<usize> = (0..wanted)
-            .map(|i| {
-                let (from, to) = (count * i / wanted, count * (i + 1) / wanted);
-                from + (random.next() % (to - from).max(1) as u64) as usize
-            })
-            .collect();
-        let mut rows = Vec::with_capacity(wanted);
-        let mut next = chosen.iter().peekable();
-        for (position, row) in request.present.iter().enumerate() {
-            if next.next_if(|chosen| **chosen == position).is_some() {
-                rows.push(row as u32);
-            }
-        }
-        // Those of the front and of the back alike among the first ones, which are used alone with filters.
-        for i in (1..rows.len()).rev() {
-            rows.swap(i, (random.next() % (i as u64 + 1)) as usize);
-        }
-        let values: Vec<f32> = rows.iter().flat_map(|row| request.view.rows().row(*row as usize)).copied().collect();
-        Samples { values: values.into(), dim, rows: Some(rows), first: 0 }
-    }
-
-    fn count(&self) -> usize {
-        self.values.len() / self.dim
-    }
-
-    /// Some of them.
-    fn part(&self, range: Range<usize>) -> Samples<'_> {
-        Samples {
-            values: self.values[range.start * self.dim..range.end * self.dim].into(),
-            dim: self.dim,
-            rows: self.rows.as_ref().map(|rows| rows[range.clone()].to_vec()),
-            first: self.first + range.start,
-        }
-    }
-
-    /// Even parts, one per thread at most.
-    fn parts(&self, threads: usize) -> Vec<Samples<'_>> {
-        let threads = threads.clamp(1, self.count().max(1));
-        (0..threads).map(|i| self.part(self.count() * i / threads..self.count() * (i + 1) / threads)).collect()
-    }
-
-    /// As a matrix; `None` if there is nothing to search for.
-    fn matrix(&self) -> Option<Matrix<'_>> {
-        Matrix::new(&self.values, self.dim).ok().filter(|matrix| matrix.rows() > 0)
-    }
-}
-
-/// Works on parts of the samples on several threads; `None` if one was cancelled.
-fn in_parallel<T: Send>(
-    samples: &Samples<'_>,
-    threads: usize,
-    work: impl Fn(&Samples<'_>) -> Option<T> + Sync,
-) -> Option<Vec<T>> {
-    let parts = samples.parts(threads);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = parts.iter().map(|part| scope.spawn(|| work(part))).collect();
-        // A thread that panicked has nothing to give; neither has the whole.
-        running.into_iter().map(|thread| thread.join().ok().flatten()).collect()
-    })
 }
 
 /// The nearest allowed rows of each sample, nearest first, itself left out.
@@ -310,68 +213,4 @@ fn walk_part(
         seen.distances += walked.distances as f64;
     }
     Some(seen)
-}
-
-/// What things cost here: medians of a few runs on one thread.
-fn costs(request: &MeasureRequest<'_>, samples: &Samples<'_>) -> Option<Costs> {
-    let few = samples.part(0..samples.count().min(32));
-    let Some(queries) = few.matrix() else { return Some(Costs { walk_ns: 100.0, scan_ns: 100.0, gather_ns: 100.0 }) };
-    let mut scratch = Scratch::new();
-    let mut walks = Vec::new();
-    // The first round warms the caches up as a stream of queries would.
-    for round in 0..2 {
-        for query in 0..queries.rows() {
-            let one = Matrix::new(queries.row(query), few.dim).ok()?;
-            let walk = Walk { k: 48, ef: 48, cancel: Some(request.cancel), ..Walk::default() };
-            let begun = Instant::now();
-            let walked = hnsw::search(&request.view, one, &walk, &mut scratch);
-            let ns = begun.elapsed().as_nanos() as f32;
-            let distances: u64 = walked.iter().map(|walked| walked.distances).sum();
-            if round > 0 && distances > 0 {
-                walks.push(ns / distances as f32);
-            }
-        }
-    }
-    let some = RowSet::new_full(request.view.rows().rows().min(COST_ROWS_MAX));
-    let scattered = random_filter(&some, SELECTIVITIES[SELECTIVITIES.len() - 1], u64::MAX);
-    let scan = |allowed: &RowSet| {
-        let runs = (0..queries.rows().min(8)).filter_map(|query| {
-            let one = Matrix::new(queries.row(query), few.dim).ok()?;
-            let begun = Instant::now();
-            let found = request.exact(one, KS[1], allowed);
-            (found.distances > 0).then(|| begun.elapsed().as_nanos() as f32 / found.distances as f32)
-        });
-        median(runs.collect())
-    };
-    let costs = Costs { walk_ns: median(walks), scan_ns: scan(&some), gather_ns: scan(&scattered) };
-    (!(request.cancel)()).then_some(costs)
-}
-
-/// The middle one; a tenth of a nanosecond at least, because costs are divided by.
-fn median(mut values: Vec<f32>) -> f32 {
-    values.sort_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(100.0).max(0.1)
-}
-
-/// Some of the rows, each with the same probability, the same ones every time.
-fn random_filter(rows: &RowSet, share: f32, seed: u64) -> RowSet {
-    let mut random = Random(seed);
-    let limit = (f64::from(share) * u64::MAX as f64) as u64;
-    let mut filter = RowSet::new_empty(rows.len());
-    rows.iter().filter(|_| random.next() < limit).for_each(|row| filter.insert(row));
-    filter
-}
-
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): enough to choose samples
-/// with, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }

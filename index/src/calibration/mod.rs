@@ -20,10 +20,14 @@
 //! |---|---|
 //! | here | the curves and how they are read |
 //! | `encoding` | their bytes |
-//! | `measure` | making them |
+//! | `measure` | making them: recall and distances by effort |
+//! | `samples` | what is searched for in doing so |
+//! | `costs` | what distances cost on this machine |
 
+mod costs;
 mod encoding;
 mod measure;
+mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,9 @@
 //! Complete validation of a file that anyone may have written.
 //!
 //! What is checked is all that the walk relies on to end and to mean something; that it stays within the file's bytes is
-//! checked again at every access, since a mapped file can change under its reader. Time is proportional to the file's
-//! length, memory is a bit per row.
+//! checked again at every access, since the contents of a mapped file can change under its reader. (Nothing here helps where
+//! another program makes a mapped file shorter: then the operating system ends the process.) Time is proportional to the
+//! file's length, memory is a bit per row.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array};
 use datafusion::common::Result;
-use volley_executor::maintenance::{IndexFacts, index_facts};
+use volley_executor::maintenance::{IndexFacts, Source, index_facts};
 use volley_storage::index_definition::IndexDefinition;
 use volley_storage::schema::field_id;
 
@@ -35,7 +35,12 @@ struct Line {
     /// Vectors in the index: rows that can be compared, deleted ones among them.
     vectors: u64,
     bytes: u64,
+    /// Those of the bytes that are in memory now.
+    memory: u64,
     build_ms: u64,
+    /// Segments by what they were calibrated with.
+    by_rows: u64,
+    by_queries: u64,
     /// Vectors, each times the recall to expect of its segment.
     expected_hits: f64,
 }
@@ -83,7 +88,9 @@ pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<Record
         ("indexed_rows", count(&|l| l.indexed_rows)),
         ("vectors", count(&|l| l.vectors)),
         ("bytes", count(&|l| l.bytes)),
+        ("memory", count(&|l| l.memory)),
         ("build_ms", count(&|l| l.build_ms)),
+        ("calibrated_by", text(&|l| calibrated_by(l))),
         ("expected_recall", Arc::new(expected)),
     ])
 }
@@ -93,6 +100,15 @@ pub(super) async fn vector_indexes(catalog: &Arc<QueryCatalog>) -> Result<Record
 fn expected_recall(catalog: &QueryCatalog, facts: &IndexFacts) -> f32 {
     let settings = catalog.settings();
     facts.expected_recall(EXPECTED_K, settings.recall_target(), settings.ef_search())
+}
+
+fn calibrated_by(line: &Line) -> &'static str {
+    match (line.by_rows, line.by_queries) {
+        (0, 0) => "",
+        (_, 0) => Source::Rows.name(),
+        (0, _) => Source::Queries.name(),
+        _ => "rows and queries",
+    }
 }
 
 /// What the index's definition says.
@@ -125,7 +141,12 @@ async fn measured(catalog: &QueryCatalog, table: &VolleyTable, definition: &Inde
                 line.indexed_segments += 1;
                 line.indexed_rows += segment.live_rows();
                 line.vectors += facts.rows;
+                line.memory += facts.resident;
                 line.build_ms += facts.calibration.build_ms;
+                match facts.calibration.source {
+                    Source::Rows => line.by_rows += 1,
+                    Source::Queries => line.by_queries += 1,
+                }
                 line.expected_hits += facts.rows as f64 * f64::from(expected_recall(catalog, &facts));
             }
             Ok(None) => {}

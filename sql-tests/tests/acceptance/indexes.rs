@@ -139,6 +139,26 @@ fn a_drop_during_the_build_wins() {
 }
 
 #[test]
+fn an_index_that_is_being_built_takes_nothing_from_a_finished_one() {
+    let db = Db::memory();
+    db.sql(CREATE_TABLE);
+    db.sql(&insert(1, ROWS));
+    db.sql(CREATE_INDEX);
+    let building = db.runtime.spawn({
+        let slower = CREATE_INDEX.replace("INDEX i", "INDEX a").replace("200", "300");
+        let (engine, request) = (Arc::clone(&db.engine), db.request(&slower));
+        async move { engine.execute(request).await.map(|_| ()) }
+    });
+    while db.number("SELECT count(*) FROM volley.vector_indexes") == 1 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let plan = db.plan("SELECT id FROM t ORDER BY v <=> (SELECT v FROM t WHERE id = 77) LIMIT 3");
+    assert!(plan.contains("index=i,"), "{plan}");
+    db.sql("DROP INDEX a");
+    db.runtime.block_on(building).unwrap().expect_err("its index is gone");
+}
+
+#[test]
 fn a_killed_build_is_completed_by_reindex() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data").display().to_string();
@@ -181,6 +201,9 @@ fn a_damaged_index_is_left_aside_named_and_rebuilt() {
         let file = index_file(&data);
         damage.strike(&file);
         let db = Db::local(&data);
+        let answer = db.runtime.block_on(db.engine.execute(db.request(nearest))).unwrap();
+        let told = "index i cannot be used for 1 of 1 segments, which are searched exactly; REINDEX builds it anew";
+        assert_eq!(answer.notices, [told], "{damage:?}");
         assert_eq!(db.number(nearest), 77, "{damage:?}");
         assert_eq!(db.number("SELECT damaged_segments FROM volley.vector_indexes"), 1, "{damage:?}");
         let report = db.runtime.block_on(db.engine.verify(Arc::new(|_: &str| {}))).unwrap();
@@ -188,6 +211,8 @@ fn a_damaged_index_is_left_aside_named_and_rebuilt() {
         assert!(report.findings.iter().any(|finding| finding.path.ends_with(&*name)), "{damage:?}: {report:?}");
         db.sql("REINDEX TABLE t");
         assert_eq!(db.number("SELECT indexed_segments - damaged_segments FROM volley.vector_indexes"), 1, "{damage:?}");
+        let answer = db.runtime.block_on(db.engine.execute(db.request(nearest))).unwrap();
+        assert!(answer.notices.is_empty(), "{damage:?}: {:?}", answer.notices);
         assert_eq!(db.number(nearest), 77, "{damage:?}");
         let report = db.runtime.block_on(db.engine.verify(Arc::new(|_: &str| {}))).unwrap();
         assert!(report.is_clean(), "{damage:?}: {report:?}");

@@ -1,0 +1,55 @@
+//! The segments of an approximate search before they are searched.
+
+use std::sync::Arc;
+
+use volley_index::RowSet;
+use volley_index::cost::Walk;
+
+use crate::search::graph::GraphSearch;
+use crate::search::indexes::SegmentIndex;
+use crate::search::report::ExactWay;
+use crate::search::vectors::SegmentVectors;
+use crate::segment_set::SegmentHandle;
+
+/// A segment and those of its rows that may be found.
+#[derive(Clone)]
+pub(super) struct Candidates {
+    pub(super) segment: SegmentHandle,
+    /// `None`: all rows.
+    pub(super) allowed: Option<Arc<RowSet>>,
+    pub(super) count: usize,
+}
+
+/// Such a segment with its index.
+#[derive(Clone)]
+pub(super) struct Indexed {
+    pub(super) candidates: Candidates,
+    pub(super) index: Arc<SegmentIndex>,
+    pub(super) vectors: SegmentVectors,
+    /// The share of all rows that it holds.
+    pub(super) share: f64,
+    /// How many rows it is asked for at least.
+    pub(super) asked: usize,
+}
+
+impl Indexed {
+    /// A walk through its graph.
+    pub(super) fn walk(&self, walk: Walk) -> GraphSearch {
+        let nodes = self.index.facts().indexed();
+        GraphSearch {
+            index: Arc::clone(&self.index),
+            vectors: self.vectors.clone(),
+            allowed: self.candidates.allowed.clone(),
+            allowed_count: self.candidates.allowed.as_ref().map_or(nodes, |_| self.candidates.count),
+            k: self.asked,
+            walk,
+        }
+    }
+}
+
+/// A segment of an approximate search.
+pub(super) enum Opened {
+    Indexed(Indexed),
+    /// The ordinal of one that is searched exactly, why, and how many rows it has.
+    Without(u32, ExactWay, u64),
+}
