@@ -37,12 +37,17 @@ impl Running {
             Some(name) => ExplainFormat::from_str(name)?,
         };
         let input = self.bind(self.plan_of(&catalog, *explain.statement).await?)?;
-        // What is wrong with the statement is the answer, as it would be without EXPLAIN, and not a line of a plan.
-        let optimized = state.optimize(&input)?;
+        // What is wrong with the statement is the answer, as it would be without EXPLAIN, and not a line of a plan. In a
+        // state of its own, because planning counts the names it makes up.
+        let trial = catalog.state();
+        let optimized = trial.optimize(&input)?;
         if !explain.analyze {
-            state.query_planner().create_physical_plan(&optimized, &state).await?;
+            trial.query_planner().create_physical_plan(&optimized, &trial).await?;
         }
-        let reasons = why_exact(&optimized)?;
+        let mut reasons = why_exact(&optimized)?;
+        if !reasons.is_empty() && !self.current.settings.vector_topk() {
+            reasons = vec!["the vector search is exact: volley.vector_topk is off".to_owned()];
+        }
         let option = ExplainOption::default()
             .with_verbose(explain.verbose)
             .with_analyze(explain.analyze)
