@@ -26,7 +26,8 @@ const POST_SELECTIVITY_MIN: f32 = 0.9;
 const ROWS_LOSS: f32 = 0.3;
 /// What a part of a whole is asked for are rows near by the measure of the whole, so nearer, and easier to find, than the
 /// nearest ones of the part that its calibration looked for; the more so the smaller the part: an exponent. (WordNet's
-/// sentences missed 1.6 times as many rows as its definitions in one segment, as many in 4, half as many in 16.)
+/// sentences missed 1.6 times as many rows as its definitions in one segment, half as many in 16. Other data has not been
+/// measured so.)
 const PART_GAIN: f32 = 0.4;
 /// Standard deviations by which post-filtering asks for more neighbours than the mean says are needed.
 const POST_MARGIN: f32 = 3.0;

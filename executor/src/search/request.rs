@@ -43,7 +43,8 @@ pub struct SearchRequest {
     pub filter_columns: Vec<FieldId>,
     /// How the answer may be approximate; `None`: not at all.
     pub approximate: Option<Approximate>,
-    /// Per query, a distance beyond which the caller has k rows already: nothing farther is wanted.
+    /// Per query, the largest distance wanted. Where fewer than k rows are found within it, an approximate search looks at
+    /// all rows, to be certain that there are no more.
     pub floor: Option<Arc<[f32]>>,
     /// Columns wanted with the hits.
     pub projection: Vec<FieldId>,
