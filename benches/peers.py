@@ -6,8 +6,8 @@ and filters; Volley.
 
 Makes a virtual environment in .peers/, installs what it compares with from the Python package index, runs one system after
 the other on the same rows and queries, each query alone and through the system's own Python interface, and prints a table in
-Markdown. Volley runs through its Rust interface (benches/examples/ann.rs). M = 16, ef_construction = 128, k = 10 everywhere;
-recall is compared by distance against the exact answers that come with the data.
+Markdown. Volley runs through its Rust interface (benches/examples/ann.rs, and bare_index.rs for the index alone). M = 16,
+ef_construction = 128, k = 10 everywhere; recall is compared by distance against the exact answers that come with the data.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main():
     arguments.add_argument("directory", type=pathlib.Path, help="where the Parquet files lie")
     arguments.add_argument("--data", choices=list(FILES), default="wordnet")
     arguments.add_argument("--queries", type=int, default=1000)
-    arguments.add_argument("--only", default="volley,usearch,hnswlib,duckdb,lancedb,clickhouse")
+    arguments.add_argument("--only", default="volley,volley-index,usearch,hnswlib,duckdb,lancedb,clickhouse")
     arguments.add_argument("--system", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.system:
@@ -73,9 +73,11 @@ def main():
 def command(system, given):
     """How to run one system in a process of its own."""
     directory = str(given.directory.resolve())
+    run = ["cargo", "run", "--release", "-q", "-p", "volley-benches", "--example"]
     if system == "volley":
-        run = ["cargo", "run", "--release", "-q", "-p", "volley-benches", "--example", "ann", "--"]
-        return run + [directory, given.data, str(given.queries)]
+        return run + ["ann", "--", directory, given.data, str(given.queries)]
+    if system == "volley-index":
+        return run + ["bare_index", "--", directory, given.data]
     kind = SYSTEMS[system]
     python = ENVIRONMENT / kind / "bin" / "python"
     if not python.exists():
@@ -272,6 +274,9 @@ class System_clickhouse(System_usearch):
 
 def table(data, results):
     """The results as Markdown."""
+    # The bare index is measured at many efforts, of which the peers have one.
+    results = [{"filter": ""} | result if "ef" in result else result for result in results]
+    results = [result for result in results if result.get("ef", 64) == 64]
     builds = {result["system"]: result["build_s"] for result in results if "build_s" in result}
     filters = [condition for _, condition in FILTERS[data]]
     seen = {(result["system"], result["filter"]): result for result in results if "filter" in result}

@@ -5,7 +5,7 @@
 //! ```
 //! Loads the rows, builds the index, and asks every query of the file, one at a time, after a hundred to warm up, without a
 //! filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to insert the rows in
-//! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, and `analyze=256` to calibrate by the first so many
+//! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, and `analyze=256` to calibrate by so many of the
 //! queries and ask the other ones; `sweep` asks for several k, recall targets and calibrations.
 //!
 //! Prints one JSON object a line, so that a script can put it beside what other systems did: see `benches/peers.py`. `qps` is
@@ -26,6 +26,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use volley::{DataLocation, Engine, EngineConfig, QueryRequest, Session};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
+
+/// Queries of each file that have exact answers: the first ones.
+const WITH_ANSWERS: usize = 1000;
 
 /// One set of rows, its index and its questions.
 struct Workload {
@@ -99,6 +102,8 @@ const GLOVE: Workload = Workload {
 
 /// A query and the distances of its exact answer, ascending.
 struct Query {
+    /// Which of the file's rows it is, from 1.
+    number: usize,
     vector: ScalarValue,
     distances: Vec<f64>,
     /// Whether fewer than ten rows qualify, so that these are all.
@@ -181,7 +186,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Calibrates the index by the first so many queries.
+    /// Calibrates the index by so many of the queries, drawn evenly from the whole file, which may be ordered.
     async fn analyze(&self, count: usize) -> Fallible<()> {
         if count == 0 {
             return Ok(());
@@ -189,16 +194,21 @@ impl Asked<'_> {
         let path = self.directory.join(self.workload.queries);
         let source = format!("CREATE EXTERNAL TABLE asked STORED AS PARQUET LOCATION '{}'", path.display());
         run(&self.engine, &self.session, &source).await?;
-        let using = format!("ANALYZE items USING (SELECT embedding FROM asked LIMIT {count})");
+        let using = format!(
+            "ANALYZE items USING (SELECT embedding FROM (SELECT embedding, row_number() OVER () AS number FROM asked) \
+             AS numbered WHERE number <= {WITH_ANSWERS} AND number * {count} % {WITH_ANSWERS} < {count})"
+        );
         run(&self.engine, &self.session, &using).await
     }
 
-    /// Asks for k rows, without a filter and under each that there are answers for; all queries but the first ones.
-    async fn all(&self, k: usize, skipped: usize) -> Fallible<()> {
+    /// Asks for k rows, without a filter and under each that there are answers for; all queries but those that `analyze`
+    /// draws.
+    async fn all(&self, k: usize, analyzed: usize) -> Fallible<()> {
         let Self { engine, session, workload, .. } = self;
         for (columns, condition) in workload.truths {
             let queries = read_queries(&self.directory.join(workload.queries), columns, k)?;
-            let queries: Vec<Query> = queries.into_iter().skip(skipped).take(self.count).collect();
+            let is_new = |query: &Query| query.number * analyzed % WITH_ANSWERS >= analyzed;
+            let queries: Vec<Query> = queries.into_iter().filter(is_new).take(self.count).collect();
             if queries.iter().any(|query| query.distances.len() < k && !query.is_whole) {
                 continue;
             }
@@ -267,6 +277,7 @@ async fn explained(engine: &Engine, session: &Arc<Session>, sql: &str, queries: 
 
 fn read_queries(path: &Path, columns: &str, k: usize) -> Fallible<Vec<Query>> {
     let mut queries = Vec::new();
+    let mut before = 0;
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;
         let vectors = batch.column_by_name("embedding").ok_or("no vectors")?.as_fixed_size_list().clone();
@@ -280,11 +291,13 @@ fn read_queries(path: &Path, columns: &str, k: usize) -> Fallible<Vec<Query>> {
             let answer = distances.value(row);
             let answer = answer.as_primitive::<Float32Type>().values();
             queries.push(Query {
+                number: before + row + 1,
                 vector: ScalarValue::FixedSizeList(Arc::new(vectors.slice(row, 1))),
                 distances: answer.iter().take(k).map(|d| sign * f64::from(*d)).collect(),
                 is_whole: answer.len() < 10,
             });
         }
+        before += batch.num_rows();
     }
     Ok(queries)
 }

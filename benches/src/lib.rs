@@ -3,6 +3,8 @@
 //! | target | what it measures |
 //! |---|---|
 //! | `cargo run --release -p volley-benches --example exact_scan [FILE.parquet …]` | exact scans as a share of memory bandwidth |
+//! | `cargo run --release -p volley-benches --example bare_index DIRECTORY wordnet` | the index without SQL |
+//! | `cargo run --release -p volley-benches --example ann DIRECTORY wordnet` | approximate search through SQL: recall, filters |
 //! | `cargo bench -p volley-benches --bench sql_scan [-- FILE.parquet …]` | the same through SQL: COPY, then `ORDER BY distance LIMIT 10` |
 //! | `cargo bench -p volley-benches --bench kernels` | the distance kernels, from the cache |
 //! | `cargo bench -p volley-benches --bench analytics [-- SCALE]` | TPC-H on Volley tables against plain DataFusion over Parquet |

@@ -215,9 +215,13 @@ impl ExecutionPlan for FetchRowsExec {
     fn replace_children(
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
+        options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
+            (Some(input), true) if options.children_properties == ChildrenPropertiesMode::Keep => {
+                let metrics = ExecutionPlanMetricsSet::new();
+                Ok(Arc::new(Self { input, metrics, ..(*self).clone() }))
+            }
             (Some(input), true) => {
                 let (order, segments) = (self.order.clone(), Arc::clone(&self.segments));
                 Ok(Arc::new(Self::try_new(input, order, segments, self.columns.clone(), self.k)?))

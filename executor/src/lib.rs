@@ -12,6 +12,8 @@
 //! | [`search`] | searching shards for the nearest vectors |
 //! | [`vector_topk`] | the operator that searches |
 //! | [`fetch_rows`] | the operator that reads the winners' columns |
+//! | [`hot_columns`] | columns of segments, decoded once and kept |
+//! | [`kept`] | caches whose bytes the memory ledger knows |
 //! | [`codec`] | plan nodes as bytes |
 //! | [`interrupt`] | how work that does not yield learns that its query was stopped |
 //! | [`error`] | this crate's error enum and its way through DataFusion |
@@ -20,7 +22,9 @@ pub mod codec;
 pub mod error;
 pub mod fetch_rows;
 pub mod functions;
+pub mod hot_columns;
 pub mod interrupt;
+pub mod kept;
 pub mod maintenance;
 pub mod search;
 pub mod segment_set;

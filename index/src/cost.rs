@@ -94,6 +94,8 @@ pub struct Walk {
     pub ef: usize,
     /// Distances after which an exact search is made instead.
     pub budget: u64,
+    /// Nanoseconds that it should take, by what calibration measured.
+    pub expected_ns: f32,
     /// The recall to expect.
     pub recall: f32,
     /// Samples that it was seen on.
@@ -130,7 +132,9 @@ pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
     }
     let budget = (exact_ns.max(walk_ns(&effort)) / calibration.costs.walk_ns) as u64;
     let ef = (effort.ef.ceil() as usize).max(search.asked).clamp(EF_MIN, EF_MAX);
-    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), recall: effort.recall, samples: effort.samples })
+    let expected_ns = walk_ns(&effort);
+    let Effort { recall, samples, .. } = effort;
+    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), expected_ns, recall, samples })
 }
 
 /// The recall that a traversal for the target brings where nothing is filtered, whatever it costs; `None` where the

@@ -18,7 +18,7 @@ use volley_storage::store::{Consistency, TableStore};
 
 use crate::error::Error;
 use crate::sql::settings::Settings;
-use crate::system_tables::{self, SYSTEM_SCHEMA};
+use crate::system_tables::{self, EngineReport, EngineReportHandle, SYSTEM_SCHEMA};
 use crate::table::{TableIndex, VolleyTable};
 use crate::vector_topk::settings::SearchSettings;
 
@@ -88,6 +88,12 @@ impl QueryCatalog {
     /// The store behind the tables.
     pub fn store(&self) -> &Arc<dyn TableStore> {
         &self.store
+    }
+
+    /// What the engine knows of itself.
+    pub fn engine(&self) -> Option<Arc<dyn EngineReport>> {
+        let handle = self.template.config().get_extension::<EngineReportHandle>()?;
+        handle.0.upgrade()
     }
 
     /// The session's settings.

@@ -12,6 +12,7 @@
 //! | [`error`] | one error enum, one clear sentence and one kind each |
 //! | [`damaged_files`] | files of others whose reader panics |
 //! | [`decimal_literals`] | number literals that meet decimals are decimals |
+//! | [`template`] | physical plans with slots, for statements that are asked again and again |
 //! | [`vector_topk`] | the rule, the node and the lowering of `ORDER BY distance LIMIT k` |
 //! | [`dml`] | INSERT, COPY and DELETE to plans whose rows are what the commit needs |
 
@@ -26,4 +27,5 @@ pub mod session;
 pub mod sql;
 pub mod system_tables;
 pub mod table;
+pub mod template;
 pub mod vector_topk;

@@ -9,7 +9,6 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use volley_executor::functions;
-use volley_executor::search::{LocalSearcher, Searcher};
 use volley_executor::segment_set::StorageHandle;
 use volley_storage::store::TableStore;
 
@@ -24,8 +23,7 @@ pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> S
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
         .with_target_partitions(target_partitions)
-        .with_extension(Arc::new(StorageHandle(store)))
-        .with_extension(Arc::new(Searcher(Arc::new(LocalSearcher::new(target_partitions)))));
+        .with_extension(Arc::new(StorageHandle(store)));
     let options = config.options_mut();
     // Row filters inside the Parquet reader pay off for selective predicates and lose for others; the FilterExec above
     // is needed either way, because a scan's rows may come from a commit instead of a file.

@@ -2,13 +2,15 @@
 
 mod indexes;
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 use datafusion::arrow::array::{
     ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
 };
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Result;
+use volley_executor::kept::KeptStatistics;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::segment::{RowIds, SegmentData};
 
@@ -18,7 +20,31 @@ use crate::table::VolleyTable;
 /// The schema's name.
 pub const SYSTEM_SCHEMA: &str = "volley";
 /// Its tables.
-pub const NAMES: &[&str] = &["recall_calibration", "segments", "settings", "snapshots", "vector_indexes"];
+pub const NAMES: &[&str] =
+    &["caches", "plan_cache", "recall_calibration", "segments", "settings", "snapshots", "vector_indexes"];
+
+/// What an engine knows of itself, as a session extension, for `volley.plan_cache` and `volley.caches`.
+pub trait EngineReport: Send + Sync + fmt::Debug {
+    /// The plans that are kept, most used first.
+    fn plans(&self) -> Vec<CachedPlan>;
+    /// The caches.
+    fn caches(&self) -> Vec<KeptStatistics>;
+}
+
+/// [`EngineReport`] as DataFusion's configuration holds it; the plans that the engine keeps hold configurations.
+#[derive(Debug)]
+pub struct EngineReportHandle(pub Weak<dyn EngineReport>);
+
+/// A line of `volley.plan_cache`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedPlan {
+    /// The statement, or its beginning.
+    pub statement: String,
+    /// How many parameters it has.
+    pub parameters: u64,
+    /// How often it was executed.
+    pub uses: u64,
+}
 
 /// Opens a system table, filled with what holds now.
 pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -26,6 +52,8 @@ pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc
         "segments" => segments(catalog).await?,
         "snapshots" => snapshots(catalog).await?,
         "settings" => settings_table(catalog)?,
+        "plan_cache" => plan_cache(catalog)?,
+        "caches" => caches(catalog)?,
         "recall_calibration" => indexes::recall_calibration(catalog).await?,
         "vector_indexes" => indexes::vector_indexes(catalog).await?,
         _ => return Ok(None),
@@ -150,5 +178,30 @@ fn settings_table(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
         ("value", strings(rows.iter().map(|s| s.value.as_str()))),
         ("default", strings(rows.iter().map(|s| s.default.as_str()))),
         ("description", strings(rows.iter().map(|s| s.description))),
+    ])
+}
+
+/// `volley.plan_cache`: one row per statement that is kept planned.
+fn plan_cache(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
+    let rows = catalog.engine().map(|engine| engine.plans()).unwrap_or_default();
+    batch(vec![
+        ("statement", strings(rows.iter().map(|plan| plan.statement.as_str()))),
+        ("parameters", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|plan| plan.parameters)))),
+        ("uses", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|plan| plan.uses)))),
+    ])
+}
+
+/// `volley.caches`: what the engine keeps in memory for later queries.
+fn caches(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
+    let rows = catalog.engine().map(|engine| engine.caches()).unwrap_or_default();
+    let each = |f: &dyn Fn(&KeptStatistics) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(f)))
+    };
+    batch(vec![
+        ("name", strings(rows.iter().map(|cache| cache.name))),
+        ("entries", each(&|cache| cache.entries as u64)),
+        ("bytes", each(&|cache| cache.bytes as u64)),
+        ("hits", each(&|cache| cache.hits)),
+        ("misses", each(&|cache| cache.misses)),
     ])
 }

@@ -101,6 +101,14 @@ impl Limits {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let mut task = AbortOnDrop(runtime.spawn(work));
+        // A client that does not wait any longer drops this; work that does not yield hears of it so.
+        let stopped = self.stopped.clone().drop_guard();
+        let done = self.wait(&mut task).await;
+        stopped.disarm();
+        done
+    }
+
+    async fn wait<T>(&self, task: &mut AbortOnDrop<Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             reason = self.reached() => {

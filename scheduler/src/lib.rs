@@ -10,8 +10,8 @@
 //! | [`memory`] | the memory ledger |
 //! | [`runtimes`] | the CPU and the I/O runtime |
 //!
-//! One file per family of statements stands in `statements/`; `indexing` builds indexes for them and in the background;
-//! `drive` runs a physical plan with cancellation, which
+//! One file per family of statements stands in `statements/`; `plan_cache` keeps what is asked again and again planned;
+//! `indexing` builds indexes, for statements and in the background; `drive` runs a physical plan with cancellation, which
 //! `interrupt` makes leaves and joins notice.
 
 pub mod engine;
@@ -25,6 +25,7 @@ pub mod session;
 mod drive;
 mod indexing;
 mod interrupt;
+mod plan_cache;
 mod statements;
 
 pub use engine::{DataLocation, Engine, EngineConfig};

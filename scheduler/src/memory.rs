@@ -1,11 +1,13 @@
 //! The one memory ledger: what operators, caches and builders hold, against one limit.
 
 use std::fmt;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use parking_lot::Mutex;
+use volley_executor::kept::Reclaim;
 
 /// The share of the machine's memory that the ledger takes when `volley.memory_limit` is not set.
 const DEFAULT_SHARE: f64 = 0.7;
@@ -22,6 +24,8 @@ pub struct MemoryLedger {
     initial_limit: usize,
     limit: AtomicUsize,
     account: Mutex<Account>,
+    /// What gives back when somebody needs it more.
+    caches: Mutex<Vec<Weak<dyn Reclaim>>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +51,17 @@ impl Account {
         !can_spill || used <= limit / 4 || held + additional <= share
     }
 
+    /// How many bytes the others would have to give back before [`Self::allows`] does.
+    fn missing(&self, limit: usize, can_spill: bool, held: usize, additional: usize) -> usize {
+        if self.allows(limit, can_spill, held, additional) {
+            return 0;
+        }
+        let used = self.used().saturating_add(additional);
+        let share = held.saturating_add(additional).saturating_mul(self.spillers.max(1)) / 3 * 4;
+        let for_share = if can_spill { share.saturating_sub(limit.saturating_sub(self.unspillable)) } else { 0 };
+        used.saturating_sub(limit).max(for_share)
+    }
+
     fn add(&mut self, can_spill: bool, additional: usize) {
         match can_spill {
             true => self.spillable += additional,
@@ -60,7 +75,12 @@ impl MemoryLedger {
     /// A ledger of this many bytes; `None` takes 70 % of what the machine or its control group has.
     pub fn new(limit: Option<usize>) -> Self {
         let limit = limit.unwrap_or_else(|| (machine_memory() as f64 * DEFAULT_SHARE) as usize);
-        Self { initial_limit: limit, limit: AtomicUsize::new(limit), account: Mutex::default() }
+        Self {
+            initial_limit: limit,
+            limit: AtomicUsize::new(limit),
+            account: Mutex::default(),
+            caches: Mutex::default(),
+        }
     }
 
     /// The limit in bytes.
@@ -73,9 +93,28 @@ impl MemoryLedger {
         self.initial_limit
     }
 
-    /// Sets the limit in bytes. What is held already stays held.
+    /// Sets the limit in bytes. What is held already stays held, but for what caches can give back.
     pub fn set_limit(&self, bytes: usize) {
         self.limit.store(bytes, Ordering::Relaxed);
+        let beyond = self.account.lock().used().saturating_sub(bytes);
+        let caches: Vec<_> = self.caches.lock().iter().filter_map(Weak::upgrade).collect();
+        self.reclaim(beyond.min(caches.iter().map(|cache| cache.held()).sum()));
+    }
+
+    /// A cache whose bytes are held here, and given back before anybody is refused.
+    pub(crate) fn add_cache(&self, cache: Weak<dyn Reclaim>) {
+        self.caches.lock().push(cache);
+    }
+
+    /// Takes bytes from the caches, if they have as many: less would help nobody.
+    fn reclaim(&self, mut bytes: usize) {
+        let caches: Vec<_> = self.caches.lock().iter().filter_map(Weak::upgrade).collect();
+        if caches.iter().map(|cache| cache.held()).sum::<usize>() < bytes {
+            return;
+        }
+        for cache in caches {
+            bytes = bytes.saturating_sub(cache.reclaim(bytes));
+        }
     }
 
     /// Most bytes ever held at once.
@@ -123,6 +162,12 @@ impl MemoryPool for MemoryLedger {
         let limit = self.limit();
         let can_spill = reservation.consumer().can_spill();
         let mut account = self.account.lock();
+        let missing = account.missing(limit, can_spill, reservation.size(), additional);
+        if missing > 0 {
+            drop(account);
+            self.reclaim(missing);
+            account = self.account.lock();
+        }
         if account.allows(limit, can_spill, reservation.size(), additional) {
             account.add(can_spill, additional);
             return Ok(());

@@ -139,7 +139,12 @@ impl QueryResult {
 
     /// Rows that are there.
     pub(crate) fn batch(tag: &str, batch: RecordBatch) -> Self {
-        Self::rows(tag, stream_of(batch.schema(), vec![batch]))
+        Self::batches(tag, batch.schema(), vec![batch])
+    }
+
+    /// The same in several batches, or none.
+    pub(crate) fn batches(tag: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self::rows(tag, stream_of(schema, batches))
     }
 
     /// A count of changed rows.

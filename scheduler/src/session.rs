@@ -1,8 +1,10 @@
 //! One client's settings and prepared statements.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use datafusion::common::config::ConfigEntry;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
@@ -27,6 +29,20 @@ pub(crate) struct Current {
     /// A session state without a catalog, made with the settings.
     pub(crate) template: SessionState,
     pub(crate) settings: Arc<Settings>,
+    /// A hash of everything that is set: sessions in which it is the same plan alike.
+    pub(crate) fingerprint: u64,
+}
+
+/// The hash of what a session has set.
+pub(crate) fn fingerprint(config: &SessionConfig, settings: &Settings) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for ConfigEntry { key, value, .. } in config.options().entries() {
+        (key, value).hash(&mut hasher);
+    }
+    for setting in settings.list() {
+        (setting.name, setting.value).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl std::fmt::Debug for Session {
@@ -36,9 +52,10 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session with default settings. `base` is the configuration that settings change.
-    pub(crate) fn new(base: SessionConfig, template: SessionState) -> Self {
-        let current = Current { template, settings: Arc::default() };
+    /// A session with default settings. `base` is the configuration that settings change, `fingerprint` that of the
+    /// defaults.
+    pub(crate) fn new(base: SessionConfig, template: SessionState, fingerprint: u64) -> Self {
+        let current = Current { template, settings: Arc::default(), fingerprint };
         Self { base, current: Mutex::new(current), prepared: Mutex::default() }
     }
 
@@ -82,6 +99,7 @@ impl Session {
         let settings = Arc::new(settings);
         // Planner and operators find the settings in the state they are handed.
         config.set_extension(Arc::clone(&settings));
+        current.fingerprint = fingerprint(&config, &settings);
         current.template = session_state(config, runtime, settings.vector_topk())?;
         current.settings = settings;
         Ok(Arc::clone(&current.settings))

@@ -3,40 +3,23 @@
 //! Segments are immutable and filters deterministic, so the answer is kept: a filter that many queries share is evaluated
 //! once a segment. Whoever deletes rows makes another answer, because the number of deleted rows only grows.
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use datafusion::execution::cache::lru_queue::LruQueue;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_plan::PhysicalExpr;
-use parking_lot::Mutex;
 use volley_index::RowSet;
 use volley_storage::ids::{FieldId, SegmentId};
 
+use crate::kept::{Kept, KeptStatistics, Reclaim};
 use crate::search::SearchRequest;
 use crate::segment_set::SegmentHandle;
 use crate::segment_source::matching_rows;
 
-/// Bytes of row sets and of the filters that they belong to that are kept: a bit a row, so some 500 filters over a million
-/// rows.
-const KEPT_BYTES_MAX: usize = 64 << 20;
-/// What an entry takes beside its rows and its filter's constants, roughly.
-const ENTRY_BYTES: usize = 1024;
-
-/// Row sets by segment and filter. Clones share them.
-#[derive(Clone)]
-pub(super) struct AllowedRows(Arc<Mutex<Kept>>);
-
-struct Kept {
-    rows: LruQueue<Key, Entry>,
-    bytes: usize,
-}
-
-struct Entry {
-    rows: Arc<RowSet>,
-    bytes: usize,
-}
+/// Row sets by segment and filter: a bit a row. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct AllowedRows(Kept<Key, Arc<RowSet>>);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -46,13 +29,22 @@ struct Key {
     filter: Option<(Arc<dyn PhysicalExpr>, Vec<FieldId>)>,
 }
 
-impl Default for AllowedRows {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Kept { rows: LruQueue::new(), bytes: 0 })))
-    }
-}
-
 impl AllowedRows {
+    /// None yet.
+    pub(super) fn new(pool: &Arc<dyn MemoryPool>) -> Self {
+        Self(Kept::new("filters", pool))
+    }
+
+    /// The cache as whoever is short of memory sees it.
+    pub(super) fn reclaimable(&self) -> Weak<dyn Reclaim> {
+        self.0.reclaimable()
+    }
+
+    /// What it holds, and how useful it was.
+    pub(super) fn statistics(&self) -> KeptStatistics {
+        self.0.statistics()
+    }
+
     /// The rows of a segment that a request may find; `None` if it is all of them.
     pub(super) async fn of(
         &self,
@@ -66,8 +58,8 @@ impl AllowedRows {
             return Ok(None);
         }
         let key = Key { segment: segment.segment.id, deleted, filter };
-        if let Some(entry) = self.0.lock().rows.get(&key) {
-            return Ok(Some(Arc::clone(&entry.rows)));
+        if let Some(rows) = self.0.get(&key) {
+            return Ok(Some(rows));
         }
         let rows = Arc::new(match &request.filter {
             Some(filter) => {
@@ -75,25 +67,10 @@ impl AllowedRows {
             }
             None => live_rows(segment),
         });
-        self.0.lock().keep(key, Arc::clone(&rows));
-        Ok(Some(rows))
-    }
-}
-
-impl Kept {
-    fn keep(&mut self, key: Key, rows: Arc<RowSet>) {
         // A filter's text is about as long as the filter is large.
         let text = key.filter.as_ref().map_or(0, |(filter, _)| filter.to_string().len());
-        let entry = Entry { bytes: ENTRY_BYTES + 2 * text + rows.len() / 8, rows };
-        self.bytes += entry.bytes;
-        if let Some(replaced) = self.rows.put(key, entry) {
-            self.bytes -= replaced.bytes;
-        }
-        while self.bytes > KEPT_BYTES_MAX
-            && let Some((_, oldest)) = self.rows.pop()
-        {
-            self.bytes -= oldest.bytes;
-        }
+        self.0.put(key, Arc::clone(&rows), 512 + 2 * text + rows.len() / 8);
+        Ok(Some(rows))
     }
 }
 
@@ -101,11 +78,4 @@ fn live_rows(segment: &SegmentHandle) -> RowSet {
     let mut live = RowSet::new_full(segment.segment.rows as usize);
     segment.deletes.iter().flat_map(|deletes| deletes.iter()).for_each(|offset| live.remove(offset as usize));
     live
-}
-
-impl fmt::Debug for AllowedRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self.0.lock();
-        f.debug_struct("AllowedRows").field("sets", &kept.rows.len()).field("bytes", &kept.bytes).finish()
-    }
 }

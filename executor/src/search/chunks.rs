@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::Result;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -20,6 +21,9 @@ use crate::search::vectors::SegmentVectors;
 /// Below this many bytes of vectors a chunk is not worth a thread.
 const CHUNK_BYTES_MIN: usize = 4 << 20;
 
+/// Up to this many bytes of vectors are compared on the thread that asks, over all segments: about a tenth of a millisecond.
+pub(super) const HERE_BYTES_MAX: usize = 1 << 20;
+
 /// What the chunks of one search have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
@@ -29,6 +33,8 @@ pub(super) struct Workers {
     pub(super) parallelism: usize,
     pub(super) floors: Arc<Floors>,
     pub(super) stop: Arc<Stop>,
+    /// Bytes of vectors that this search may still compare on the thread that asks.
+    pub(super) here_bytes: Arc<AtomicUsize>,
 }
 
 /// The hits of one segment.
@@ -48,7 +54,12 @@ pub(super) async fn search_chunks(
     allowed: Option<Arc<RowSet>>,
     workers: &Workers,
 ) -> Result<SegmentHits> {
-    let chunks = chunks(rows, request.dim, workers.parallelism).into_iter().map(|chunk| {
+    let compared = allowed.as_ref().map_or(rows, |allowed| allowed.count());
+    let bytes = compared * request.queries.len() * size_of::<f32>();
+    let left = |left: usize| left.checked_sub(bytes);
+    let is_short = workers.here_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok();
+    let parallelism = if is_short { 1 } else { workers.parallelism };
+    let chunks = chunks(rows, request.dim, parallelism).into_iter().map(|chunk| {
         let job = Job {
             request: request.clone(),
             vectors: vectors.clone(),
@@ -58,7 +69,12 @@ pub(super) async fn search_chunks(
             stop: Arc::clone(&workers.stop),
         };
         let stop = Arc::clone(&job.stop);
-        async move { on_thread(&workers.permits, &stop, move || job.run()).await }
+        async move {
+            match is_short {
+                true => here(&workers.permits, &stop, || job.run()).await,
+                false => on_thread(&workers.permits, &stop, move || job.run()).await,
+            }
+        }
     });
     let empty = SegmentHits { hits: vec![Vec::new(); request.query_count()], distances: 0 };
     let found = stream::iter(chunks).buffer_unordered(workers.parallelism.max(1));
@@ -85,6 +101,15 @@ pub(super) async fn on_thread<T: Send + 'static>(
         work()
     });
     let found = done.await.map_err(|error| Error::Internal { detail: format!("a search thread died: {error}") })?;
+    stop.check()?;
+    found
+}
+
+/// Waits for a turn and works on this thread: for work of less than a few milliseconds.
+pub(super) async fn here<T>(permits: &Semaphore, stop: &Stop, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _permit =
+        permits.acquire().await.map_err(|_| Error::Internal { detail: "the searcher was shut down".into() })?;
+    let found = work();
     stop.check()?;
     found
 }

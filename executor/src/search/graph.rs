@@ -11,10 +11,15 @@ use volley_index::{Hit, Matrix, RowSet, cost};
 
 use crate::error::Error;
 use crate::search::SearchRequest;
-use crate::search::chunks::{Workers, on_thread};
+use crate::search::chunks::{Workers, here, on_thread};
 use crate::search::indexes::SegmentIndex;
 use crate::search::stop::Stop;
 use crate::search::vectors::SegmentVectors;
+
+/// Traversals that take no longer together are run where they are asked for: other threads would not be faster.
+const HERE_NS: f32 = 200_000.0;
+/// The same for one that no other thread could help with. A query that waits for this thread waits so long at most.
+const ALONE_NS: f32 = 2_000_000.0;
 
 thread_local! {
     /// What traversals need while they run. Threads that search are kept by the runtime.
@@ -49,13 +54,23 @@ pub(super) struct GraphSearch {
     pub(super) walk: cost::Walk,
 }
 
-/// Searches graphs, each thread a share of them: a traversal takes less time than handing it to a thread does. What comes
-/// out is in the order of what goes in.
+/// Searches graphs, each thread a share of them: a traversal takes less time than handing it to a thread does. One that is
+/// short is not handed over at all. What comes out is in the order of what goes in.
 pub(super) async fn search_graphs(
     searches: Vec<GraphSearch>,
     request: &SearchRequest,
     workers: &Workers,
 ) -> Result<Vec<GraphHits>> {
+    let expected_ns: f32 =
+        searches.iter().map(|search| search.walk.expected_ns).sum::<f32>() * request.query_count() as f32;
+    // Of one that has to be read first nobody knows how long it takes.
+    let cold = searches.iter().filter(|search| !search.index.is_warm()).count();
+    let run = |group: Vec<GraphSearch>, request: &SearchRequest, stop: &Stop| {
+        group.into_iter().map(|search| search.run(request, stop)).collect::<Result<Vec<_>>>()
+    };
+    if cold == 0 && (expected_ns <= HERE_NS || searches.len() == 1 && expected_ns <= ALONE_NS) {
+        return here(&workers.permits, &workers.stop, || run(searches, request, &workers.stop)).await;
+    }
     let share = searches.len().div_ceil(workers.parallelism.max(1));
     let mut searches = searches.into_iter();
     let groups = std::iter::from_fn(|| {
@@ -64,9 +79,7 @@ pub(super) async fn search_graphs(
     });
     let found = try_join_all(groups.map(|group| {
         let (request, stop) = (request.clone(), Arc::clone(&workers.stop));
-        on_thread(&workers.permits, &workers.stop, move || {
-            group.into_iter().map(|search| search.run(&request, &stop)).collect::<Result<Vec<_>>>()
-        })
+        on_thread(&workers.permits, &workers.stop, move || run(group, &request, &stop))
     }));
     Ok(found.await?.into_iter().flatten().collect())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::execution::cache::lru_queue::LruQueue;
@@ -30,6 +31,8 @@ pub(crate) struct SegmentIndex {
     bytes: Arc<dyn FileBytes>,
     facts: Validated,
     calibration: Calibration,
+    /// Whether it has been searched, so that it is likely to be in memory.
+    was_walked: AtomicBool,
 }
 
 impl SegmentIndex {
@@ -44,13 +47,20 @@ impl SegmentIndex {
         definition: &IndexDefinition,
     ) -> Result<Option<Arc<Self>>> {
         let opened = open_index(set.storage(), set.table(), segment, definition).await?;
-        Ok(opened.map(|(bytes, facts, calibration)| Arc::new(Self { bytes, facts, calibration })))
+        Ok(opened.map(|(bytes, facts, calibration)| {
+            Arc::new(Self { bytes, facts, calibration, was_walked: AtomicBool::new(false) })
+        }))
     }
 
     /// The graph over its rows, to be searched.
     pub(crate) fn view<'a>(&'a self, rows: Matrix<'a>) -> Result<HnswView<'a>> {
         HnswView::new(self.bytes.as_slice(), &self.facts, rows)
             .map_err(|error| Error::Internal { detail: format!("an index changed while it was open: {error}") })
+    }
+
+    /// Whether it was searched before; it is from now on.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.was_walked.swap(true, Ordering::Relaxed)
     }
 
     /// What the graph is.

@@ -1,16 +1,19 @@
 //! Searching segments in this process.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use tokio::sync::Semaphore;
 use volley_storage::index_definition::IndexDefinition;
 
 use crate::interrupt::Interrupt;
+use crate::kept::{KeptStatistics, Reclaim};
 use crate::search::allowed::AllowedRows;
-use crate::search::chunks::Workers;
+use crate::search::chunks::{HERE_BYTES_MAX, Workers};
 use crate::search::indexes::OpenIndexes;
 use crate::search::merge::merge;
 use crate::search::segments::{Searched, Segments};
@@ -21,10 +24,13 @@ use crate::search::{
 use crate::segment_set::{SegmentSet, split_row_address};
 use crate::segment_source::fetch_rows;
 
+/// Memory of the searcher for tasks that bring none.
+const SHARED_BYTES: usize = 512 << 20;
+
 /// Searches segments in this process.
 ///
-/// Reading happens on the runtime that calls; distances are computed on its blocking threads, of which searches use no
-/// more at a time than the searcher has permits, however many searches there are.
+/// Reading happens on the runtime that calls, and so do searches that are short; the distances of others are computed on its
+/// blocking threads. Searches use no more threads at a time than the searcher has permits, however many searches there are.
 #[derive(Debug, Clone)]
 pub struct LocalSearcher {
     threads: usize,
@@ -34,18 +40,29 @@ pub struct LocalSearcher {
 }
 
 impl LocalSearcher {
-    /// A searcher that computes on `threads` threads at a time.
-    pub fn new(threads: usize) -> Self {
+    /// A searcher that computes on `threads` threads at a time and keeps what it may need again in this memory.
+    pub fn new(threads: usize, pool: &Arc<dyn MemoryPool>) -> Self {
         let threads = threads.max(1);
         let permits = Arc::new(Semaphore::new(threads));
-        Self { threads, permits, allowed: AllowedRows::default(), indexes: OpenIndexes::default() }
+        Self { threads, permits, allowed: AllowedRows::new(pool), indexes: OpenIndexes::default() }
     }
 
-    /// The process's own searcher: one thread per core.
+    /// The process's own searcher, for tasks that bring none: one thread per core, and a little memory.
     pub fn shared() -> Self {
         static SHARED: OnceLock<LocalSearcher> = OnceLock::new();
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        SHARED.get_or_init(|| Self::new(cores())).clone()
+        let pool = || Arc::new(GreedyMemoryPool::new(SHARED_BYTES)) as Arc<dyn MemoryPool>;
+        SHARED.get_or_init(|| Self::new(cores(), &pool())).clone()
+    }
+
+    /// The row sets that it keeps, as whoever is short of memory sees them.
+    pub fn reclaimable(&self) -> Weak<dyn Reclaim> {
+        self.allowed.reclaimable()
+    }
+
+    /// What it keeps, and how useful that was.
+    pub fn statistics(&self) -> KeptStatistics {
+        self.allowed.statistics()
     }
 }
 
@@ -66,7 +83,8 @@ impl ShardSearcher for LocalSearcher {
         let _stop_on_drop = stop.on_drop();
         let floors = Arc::new(Floors::new(&request));
         let permits = Arc::clone(&self.permits);
-        let workers = Workers { permits, parallelism: self.threads, floors, stop };
+        let here_bytes = Arc::new(AtomicUsize::new(HERE_BYTES_MAX));
+        let workers = Workers { permits, parallelism: self.threads, floors, stop, here_bytes };
         let segments = Segments {
             request: &request,
             task,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::UInt64Array;
 use datafusion::common::Result;
 use datafusion::common::cast::as_uint64_array;
 use datafusion::datasource::source::DataSourceExec;
@@ -11,6 +12,7 @@ use futures::TryStreamExt;
 use volley_storage::segment::RowIds;
 
 use crate::error::Error;
+use crate::hot_columns::HotColumns;
 use crate::segment_set::{SegmentHandle, SegmentSet, split_row_address};
 use crate::segment_source::scan_config;
 
@@ -21,6 +23,8 @@ pub(super) enum RowIdsOf {
     From(u64),
     /// By offset; deleted rows hold 0.
     Column(Vec<u64>),
+    /// The same, kept for other searches.
+    Kept(UInt64Array),
 }
 
 impl RowIdsOf {
@@ -28,6 +32,11 @@ impl RowIdsOf {
     pub(super) async fn open(set: &Arc<SegmentSet>, segment: &SegmentHandle, task: &Arc<TaskContext>) -> Result<Self> {
         if let RowIds::Contiguous { first } = segment.segment.row_ids {
             return Ok(Self::From(first.0));
+        }
+        if let Some(hot) = HotColumns::of(task)
+            && let Some(column) = hot.whole(task, set, segment, set.row_id_index()).await?
+        {
+            return Ok(Self::Kept(as_uint64_array(&column)?.clone()));
         }
         let mut ids = vec![0; segment.segment.rows as usize];
         let projection = [set.row_address_index(), set.row_id_index()];
@@ -48,11 +57,13 @@ impl RowIdsOf {
 
     /// The id of the row at an offset.
     pub(super) fn of(&self, offset: u32) -> Result<u64> {
-        match self {
-            Self::From(first) => Ok(first + u64::from(offset)),
-            Self::Column(ids) => ids.get(offset as usize).copied().ok_or_else(|| {
-                Error::Internal { detail: format!("row {offset} is beyond the end of its segment") }.into()
-            }),
-        }
+        let ids = match self {
+            Self::From(first) => return Ok(first + u64::from(offset)),
+            Self::Column(ids) => ids.as_slice(),
+            Self::Kept(ids) => ids.values(),
+        };
+        ids.get(offset as usize)
+            .copied()
+            .ok_or_else(|| Error::Internal { detail: format!("row {offset} is beyond the end of its segment") }.into())
     }
 }

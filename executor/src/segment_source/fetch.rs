@@ -21,6 +21,7 @@ use volley_storage::vectors::View;
 use super::access::WantedRows;
 use super::scan_config;
 use crate::error::Error;
+use crate::hot_columns::HotColumns;
 use crate::segment_set::{SegmentSet, split_row_address};
 
 /// Segments read at the same time.
@@ -28,7 +29,8 @@ const SEGMENTS_AT_ONCE: usize = 8;
 
 /// The rows at these addresses, in this order, with these columns. An address may stand there more than once.
 ///
-/// Parquet is read page by page, and only pages that hold a wanted row; vectors come from their sidecar where there is one.
+/// Parquet is read page by page, and only pages that hold a wanted row; vectors come from their sidecar where there is one,
+/// and columns that are read again and again from memory ([`HotColumns`]).
 /// A deleted row, or one that never was, is an error: addresses come from the same set.
 pub async fn fetch_rows(
     task: &Arc<TaskContext>,
@@ -96,17 +98,26 @@ async fn read_segment(
         let field = set.schema().arrow.fields().get(index)?;
         segment.segment.vectors(volley_storage::schema::field_id(field)?)
     };
-    let from_data = indexes.iter().copied().filter(|&index| sidecar(index).is_none()).collect::<Vec<_>>();
-    let mut data = match from_data.is_empty() {
+    let hot = HotColumns::of(task);
+    let mut known = Vec::with_capacity(indexes.len());
+    for &index in indexes {
+        known.push(match (sidecar(index), &hot) {
+            (Some(sidecar), _) => {
+                Some(read_vectors(set, sidecar, offsets, set.scan_schema().field(index).data_type()).await?)
+            }
+            (None, Some(hot)) => hot.rows(task, set, segment, index, offsets).await?,
+            (None, None) => None,
+        });
+    }
+    let missing = indexes.iter().zip(&known).filter(|(_, known)| known.is_none());
+    let missing: Vec<usize> = missing.map(|(index, _)| *index).collect();
+    let mut data = match missing.is_empty() {
         true => Vec::new().into_iter(),
-        false => read_data(task, set, ordinal, offsets, &from_data).await?.into_iter(),
+        false => read_data(task, set, ordinal, offsets, &missing).await?.into_iter(),
     };
     let mut arrays = Vec::with_capacity(indexes.len());
-    for &index in indexes {
-        let array = match sidecar(index) {
-            Some(sidecar) => read_vectors(set, sidecar, offsets, set.scan_schema().field(index).data_type()).await?,
-            None => data.next().ok_or_else(|| lost(0))?,
-        };
+    for known in known {
+        let array = known.or_else(|| data.next()).ok_or_else(|| lost(0))?;
         if array.len() as u64 != offsets.len() {
             return Err(lost(offsets.min().unwrap_or_default()).into());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::prep_null_mask_filter;
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::Result;
 use datafusion::common::cast::{as_boolean_array, as_uint64_array};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -19,12 +20,17 @@ use volley_storage::ids::FieldId;
 
 use super::scan_config;
 use crate::error::Error;
+use crate::hot_columns::HotColumns;
 use crate::interrupt::Interrupt;
 use crate::segment_set::{SegmentSet, split_row_address};
 
+/// Rows for which a filter is evaluated at a time: what they hold stays in the processor's caches.
+const ROWS_AT_ONCE: usize = 8192;
+
 /// The offsets of a segment's live rows for which `filter` is true. The expression's column *i* is `columns[i]`.
 ///
-/// Reads only the filter's columns, and of those only the row groups and pages that their statistics do not rule out.
+/// Evaluates the filter over columns that are kept in memory; where they are not, reads only the filter's columns, and of
+/// those only the row groups and pages that their statistics do not rule out.
 pub async fn matching_rows(
     task: &Arc<TaskContext>,
     set: &Arc<SegmentSet>,
@@ -33,6 +39,9 @@ pub async fn matching_rows(
     columns: &[FieldId],
 ) -> Result<RowSet> {
     let indexes = columns.iter().map(|&column| set.column_index(column)).collect::<crate::error::Result<Vec<_>>>()?;
+    if let Some(matching) = matching_in_memory(task, set, ordinal, filter, &indexes).await? {
+        return Ok(matching);
+    }
     let mut projection = indexes.clone();
     projection.push(set.row_address_index());
     let options = task.session_config().options();
@@ -68,6 +77,38 @@ pub async fn matching_rows(
         }
     }
     Ok(matching)
+}
+
+/// The same over columns that are kept; `None` where one is not. Deleted rows are evaluated too: where that fails, the
+/// scan, which leaves them out, has the word.
+async fn matching_in_memory(
+    task: &Arc<TaskContext>,
+    set: &Arc<SegmentSet>,
+    ordinal: u32,
+    filter: &Arc<dyn PhysicalExpr>,
+    indexes: &[usize],
+) -> Result<Option<RowSet>> {
+    let segment = set.get(ordinal)?;
+    let Some(hot) = HotColumns::of(task).filter(|_| !indexes.is_empty()) else { return Ok(None) };
+    let mut columns = Vec::with_capacity(indexes.len());
+    for &index in indexes {
+        match hot.whole(task, set, segment, index).await? {
+            Some(column) => columns.push(column),
+            None => return Ok(None),
+        }
+    }
+    let fields = indexes.iter().map(|&index| Arc::clone(&set.scan_schema().fields()[index]));
+    let whole = RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)?;
+    let interrupt = Interrupt::of(task);
+    let mut matching = RowSet::new_empty(whole.num_rows());
+    for start in (0..whole.num_rows()).step_by(ROWS_AT_ONCE) {
+        interrupt.check()?;
+        let rows = whole.slice(start, ROWS_AT_ONCE.min(whole.num_rows() - start));
+        let Ok(keep) = evaluate(filter, &rows) else { return Ok(None) };
+        keep.values().set_indices().for_each(|row| matching.insert(start + row));
+    }
+    segment.deletes.iter().flat_map(|deletes| deletes.iter()).for_each(|offset| matching.remove(offset as usize));
+    Ok(Some(matching))
 }
 
 /// The rows of a batch for which a predicate is true, NULL counting as false.

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use volley_storage::schema::vector_dimension;
 
 use super::order::{output_batch, output_order, output_schema};
-use super::query::resolve;
+use super::query::{constant, resolve};
 use super::report::{Report, Verify, measured_recall};
 use super::{Precision, Query, TopK};
 use crate::error::Error;
@@ -36,6 +36,9 @@ use crate::segment_source::{SegmentSource, parts_of};
 
 /// Characters of a query vector's expression that plans show.
 const SHOWN_MAX: usize = 60;
+
+/// Makes an expression another one: one without parameters.
+pub type Bind<'a> = dyn Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> + 'a;
 
 /// The k rows of each partition's segments that are nearest to a vector.
 ///
@@ -53,6 +56,8 @@ pub struct VectorTopKExec {
     topk: TopK,
     input: Arc<dyn ExecutionPlan>,
     segments: Arc<SegmentSet>,
+    /// The segments that a filter leaves, ascending, where that was found out later than the scan was planned.
+    left: Option<Arc<[u32]>>,
     dimension: usize,
     order: LexOrdering,
     properties: Arc<PlanProperties>,
@@ -84,7 +89,24 @@ impl VectorTopKExec {
         );
         let metrics = ExecutionPlanMetricsSet::new();
         let (properties, reports) = (Arc::new(properties), Arc::default());
-        Ok(Self { topk, input, segments, dimension, order, properties, metrics, reports })
+        Ok(Self { topk, input, segments, left: None, dimension, order, properties, metrics, reports })
+    }
+
+    /// The same search, not yet made, of what `bind` makes of its expressions and of no more than these segments; `None` where
+    /// that gives no vector to search with.
+    pub fn bound(&self, bind: &Bind<'_>, segments: Option<&[u32]>) -> Result<Option<Self>> {
+        let mut topk = self.topk.clone();
+        if let Query::Expression(expr) = &topk.query {
+            match constant(&bind(expr)?)?.filter(|vector| vector.len() == self.dimension) {
+                Some(vector) => topk.query = Query::Constant(vector),
+                None => return Ok(None),
+            }
+        }
+        if let Some(filter) = &mut topk.filter {
+            filter.predicate = bind(&filter.predicate)?;
+        }
+        let (metrics, reports) = (ExecutionPlanMetricsSet::new(), Arc::default());
+        Ok(Some(Self { topk, left: segments.map(Arc::from), metrics, reports, ..self.clone() }))
     }
 
     /// What is searched for.
@@ -119,7 +141,8 @@ impl VectorTopKExec {
         };
         // A scan may cut a segment into parts; whoever has its first row searches all of it.
         let whole = parts?.into_iter().filter(|part| part.rows.as_ref().is_none_or(|rows| rows.start == 0));
-        Ok(whole.map(|part| part.ordinal).collect())
+        let is_left = |ordinal: &u32| self.left.as_ref().is_none_or(|left| left.binary_search(ordinal).is_ok());
+        Ok(whole.map(|part| part.ordinal).filter(is_left).collect())
     }
 
     /// The request for these segments. Evaluates the query vector, so it is not for planning.

@@ -8,7 +8,7 @@ mod report;
 mod tests;
 mod unusable;
 
-pub use exec::VectorTopKExec;
+pub use exec::{Bind, VectorTopKExec};
 pub use report::Verify;
 pub use unusable::unusable_indexes;
 

@@ -145,6 +145,11 @@ impl Settings {
         units::parse_duration(self.of_ours("volley.statement_timeout")).filter(|timeout| !timeout.is_zero())
     }
 
+    /// `volley.plan_cache`: whether searches that are asked again are kept planned.
+    pub fn plan_cache(&self) -> bool {
+        self.of_ours("volley.plan_cache") != "off"
+    }
+
     /// `volley.vector_topk`: whether the planner may use the vector top-k node.
     pub fn vector_topk(&self) -> bool {
         self.of_ours("volley.vector_topk") != "off"

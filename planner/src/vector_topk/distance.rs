@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, Volatility};
 use volley_executor::functions::{Contract, contract, metric_of};
 use volley_executor::search::Metric;
 use volley_executor::types::scalar_to_vector;
@@ -45,8 +45,8 @@ pub fn distance_of(expr: &Expr, schema: &TableSchema) -> Option<Distance> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let metric = metric_of(func.name())?;
     let (column, other) = match args.as_slice() {
-        [Expr::Column(column), other @ (Expr::Literal(..) | Expr::ScalarSubquery(_))] => (column, other),
-        [other @ (Expr::Literal(..) | Expr::ScalarSubquery(_)), Expr::Column(column)] => (column, other),
+        [Expr::Column(column), other] if is_for_all_rows(other) => (column, other),
+        [other, Expr::Column(column)] if is_for_all_rows(other) => (column, other),
         _ => return None,
     };
     let column = table_column(column, schema)?;
@@ -54,6 +54,24 @@ pub fn distance_of(expr: &Expr, schema: &TableSchema) -> Option<Distance> {
     let dimension = vector_dimension(field.data_type())?;
     let query = query_vector(other, dimension)?;
     Some(Distance { call: expr.clone(), metric, column, query, dimension, contract: None })
+}
+
+fn is_for_all_rows(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(..) | Expr::ScalarSubquery(_)) || is_parameter(expr)
+}
+
+/// Whether an expression is a parameter, or one is made a vector of it.
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Placeholder(_) => true,
+        Expr::Cast(cast) => is_parameter(&cast.expr),
+        Expr::ScalarFunction(ScalarFunction { func, args }) => {
+            func.signature().volatility == Volatility::Immutable
+                && args.iter().any(is_parameter)
+                && args.iter().all(|arg| is_parameter(arg) || matches!(arg, Expr::Literal(..)))
+        }
+        _ => false,
+    }
 }
 
 /// A constant as a vector of this dimension with finite elements, or a subquery that gives one for all rows.
@@ -68,6 +86,8 @@ fn query_vector(expr: &Expr, dimension: usize) -> Option<QueryVector> {
             let given = subquery.subquery.schema().fields().first()?;
             (vector_dimension(given.data_type()) == Some(dimension)).then(|| QueryVector::Subquery(expr.clone()))
         }
+        // Whether its value fits is seen when there is one.
+        _ if is_parameter(expr) => Some(QueryVector::Parameter(expr.clone())),
         _ => None,
     }
 }

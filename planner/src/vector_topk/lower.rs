@@ -83,8 +83,8 @@ impl ExtensionPlanner for VectorTopKPlanner {
         let search = &node.search;
         let query = match &search.query {
             QueryVector::Constant(vector) => Query::Constant(Arc::clone(&vector.0)),
-            QueryVector::Subquery(subquery) => {
-                Query::Expression(planner.create_physical_expr(subquery, &DFSchema::empty(), session, context)?)
+            QueryVector::Subquery(expr) | QueryVector::Parameter(expr) => {
+                Query::Expression(planner.create_physical_expr(expr, &DFSchema::empty(), session, context)?)
             }
         };
         let ties = search.ties.iter().map(|tie| TieBreaker {

@@ -31,7 +31,7 @@ pub mod trace;
 mod why;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use lower::{VectorTopKPlanner, VolleyQueryPlanner};
 pub use node::VectorTopK;

@@ -130,6 +130,8 @@ pub enum QueryVector {
     Constant(ConstantVector),
     /// A subquery that depends on no row; it runs before the search and may give NULL.
     Subquery(Expr),
+    /// A parameter, or an expression over one, whose value is not known yet: see [`crate::template`].
+    Parameter(Expr),
 }
 
 impl QueryVector {
@@ -202,12 +204,12 @@ impl UserDefinedLogicalNodeCore for VectorTopK {
         &self.schema
     }
 
-    /// The subquery, if there is one: it is planned and run with those of all other nodes. Not the filter, which is over
+    /// What gives the query vector, if it is no constant: a subquery is planned and run with those of all other nodes. Not the filter, which is over
     /// the table and not over the node's input.
     fn expressions(&self) -> Vec<Expr> {
         match &self.search.query {
             QueryVector::Constant(_) => Vec::new(),
-            QueryVector::Subquery(subquery) => vec![subquery.clone()],
+            QueryVector::Subquery(expr) | QueryVector::Parameter(expr) => vec![expr.clone()],
         }
     }
 
@@ -215,8 +217,10 @@ impl UserDefinedLogicalNodeCore for VectorTopK {
         let search = &self.search;
         write!(f, "VectorTopK: k={}, metric={}, column={}", search.k, search.metric, search.column.name)?;
         write!(f, ", dimension={}", search.dimension)?;
-        if let QueryVector::Subquery(_) = &search.query {
-            write!(f, ", query=subquery")?;
+        match &search.query {
+            QueryVector::Constant(_) => {}
+            QueryVector::Subquery(_) => write!(f, ", query=subquery")?,
+            QueryVector::Parameter(expr) => write!(f, ", query={expr}")?,
         }
         if !search.ties.is_empty() {
             let ties: Vec<_> = search.ties.iter().map(|tie| tie.to_string()).collect();
@@ -233,10 +237,10 @@ impl UserDefinedLogicalNodeCore for VectorTopK {
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         let mut search = self.search.clone();
-        if let QueryVector::Subquery(subquery) = &mut search.query {
+        if let QueryVector::Subquery(query) | QueryVector::Parameter(query) = &mut search.query {
             match exprs.pop() {
-                Some(expr) => *subquery = expr,
-                None => return internal_err!("VectorTopK lost its subquery"),
+                Some(expr) => *query = expr,
+                None => return internal_err!("VectorTopK lost its query vector"),
             }
         }
         match inputs.pop() {

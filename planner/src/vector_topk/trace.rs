@@ -118,7 +118,7 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// Whether an expression needs more than a row of the table: subqueries, outer columns, unbound parameters.
+/// Whether an expression needs more than a row of the table and what is the same for all rows: subqueries, outer columns.
 pub fn needs_context(expr: &Expr) -> bool {
     let mut found = false;
     // The closure never fails, so neither does the walk.
@@ -130,7 +130,6 @@ pub fn needs_context(expr: &Expr) -> bool {
                 | Expr::InSubquery(_)
                 | Expr::SetComparison(_)
                 | Expr::OuterReferenceColumn(..)
-                | Expr::Placeholder(_)
                 | Expr::ScalarVariable(..)
         );
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

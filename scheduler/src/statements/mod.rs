@@ -13,6 +13,7 @@ mod query;
 mod settings;
 mod show;
 mod tables;
+mod template;
 mod vacuum;
 mod write;
 
@@ -25,10 +26,12 @@ use datafusion::sql::sqlparser::ast;
 use volley_planner::catalog::{CATALOG, QueryCatalog};
 use volley_planner::error::{Error as PlannerError, ObjectKind};
 use volley_planner::sql::{self, Statement};
+use volley_storage::catalog::CatalogEntry;
 
 use crate::drive::Limits;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::plan_cache::PlanKey;
 use crate::request::{QueryRequest, QueryResult};
 use crate::session::Current;
 
@@ -43,15 +46,20 @@ pub(crate) struct Running {
     limits: Limits,
     request: QueryRequest,
     current: Current,
+    /// What the statement is known by, if a template of it is worth planning.
+    plan: Option<PlanKey>,
 }
 
 impl Running {
     pub(crate) fn new(shared: Arc<Shared>, limits: Limits, request: QueryRequest, current: Current) -> Self {
-        Self { shared, limits, request, current }
+        Self { shared, limits, request, current, plan: None }
     }
 
     /// Parses the text and executes the one statement in it.
-    pub(crate) async fn execute(self) -> Result<QueryResult> {
+    pub(crate) async fn execute(mut self) -> Result<QueryResult> {
+        if let Some(result) = self.by_template("SELECT").await? {
+            return Ok(result);
+        }
         let count = sql::split_statements(&self.request.sql).len();
         if count > 1 {
             return Err(Error::StatementCount { count });
@@ -64,7 +72,10 @@ impl Running {
     async fn statement(&self, statement: Statement) -> Result<QueryResult> {
         let tag = statement.tag();
         match statement {
-            Statement::Query(query) => self.query(tag, plain(ast::Statement::Query(query))).await,
+            Statement::Query(query) => match self.by_lifted(tag, &query).await? {
+                Some(result) => Ok(result),
+                None => self.query(tag, plain(ast::Statement::Query(query))).await,
+            },
             Statement::DataFusion(statement) => self.query(tag, plain(*statement)).await,
             Statement::Explain(explain) => self.explain(explain).await,
             Statement::CreateTable(create) => self.run_create_table(create).await,
@@ -112,6 +123,16 @@ impl Running {
         let store = Arc::clone(&self.shared.store);
         let settings = Arc::clone(&self.current.settings);
         Ok(QueryCatalog::new(names, store, self.current.template.clone(), settings))
+    }
+
+    /// The same names, one of which stands for something else.
+    fn catalog_with(&self, catalog: &QueryCatalog, name: &Qualified, entry: CatalogEntry) -> Arc<QueryCatalog> {
+        let mut names = (**catalog.names()).clone();
+        if let Some(schema) = names.schemas.get_mut(&name.schema) {
+            schema.insert(name.name.clone(), entry);
+        }
+        let settings = Arc::clone(&self.current.settings);
+        QueryCatalog::new(Arc::new(names), Arc::clone(&self.shared.store), self.current.template.clone(), settings)
     }
 
     /// A name with its schema; names of other catalogs do not exist.

@@ -22,12 +22,18 @@ use crate::request::{Parameters, QueryResult};
 pub(crate) struct Prepared {
     statement: Statement,
     types: Vec<DataType>,
+    /// The statement as text, where it is a query.
+    text: Option<String>,
 }
 
 impl Running {
     /// PREPARE. The statement is planned when it is executed, on the tables there are then.
     pub(super) async fn prepare(&self, prepare: Prepare) -> Result<QueryResult> {
-        let prepared = Prepared { statement: *prepare.statement, types: prepare.types };
+        let text = match prepare.statement.as_ref() {
+            Statement::Query(query) => Some(query.to_string()),
+            _ => None,
+        };
+        let prepared = Prepared { statement: *prepare.statement, types: prepare.types, text };
         self.request.session.prepare(&prepare.name, prepared)?;
         Ok(QueryResult::done("PREPARE"))
     }
@@ -48,6 +54,13 @@ impl Running {
             true => Parameters::None,
             false => Parameters::Positional(values),
         };
+        running.plan = None;
+        if let Some(text) = &prepared.text {
+            running.request.sql.clone_from(text);
+            if let Some(result) = running.by_template(prepared.statement.tag()).await? {
+                return Ok(result);
+            }
+        }
         running.statement(prepared.statement.clone()).await
     }
 }

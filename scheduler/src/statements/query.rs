@@ -20,10 +20,14 @@ use crate::request::QueryResult;
 impl Running {
     /// Plans and runs a statement whose rows go to the client.
     pub(super) async fn query(&self, tag: &str, statement: AstStatement) -> Result<QueryResult> {
-        let state = self.catalog().await?.state();
+        let catalog = self.catalog().await?;
+        let state = catalog.state();
         let plan = plan_statement(&state, statement, &self.parameter_fields(), &[])
             .await
             .map_err(|error| self.explain_error(&state, error))?;
+        if let Some(result) = self.by_new_template(tag, &catalog, &plan).await? {
+            return Ok(result);
+        }
         let plan = self.bind(plan)?;
         let (stream, notices) = self.start(&state, &plan).await?;
         Ok(QueryResult { notices, ..QueryResult::rows(tag, stream) })

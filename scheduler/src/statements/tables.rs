@@ -80,7 +80,13 @@ impl Running {
             return Err(PlannerError::invalid(ErrorKind::InvalidStatement, sentence).into());
         }
         let search_path = self.current.settings.search_path().to_owned();
-        let entry = CatalogEntry::View { sql: create.text, columns: create.columns, search_path };
+        let entry = CatalogEntry::View { sql: create.text.clone(), columns: create.columns.clone(), search_path };
+        if create.or_replace && matches!(catalog.entry(&name.schema, &name.name), Some(CatalogEntry::View { .. })) {
+            // Once more among the names as they will be: a view that would stand on itself must not replace the one it reads.
+            let catalog = self.catalog_with(&catalog, &name, entry.clone());
+            let plan = volley_planner::resolve::plan_view(&catalog, &create.text, &create.columns).await;
+            plan.map_err(|error| self.explain_error(&catalog.state(), error))?;
+        }
         match self.create_entry(&name, entry, create.if_not_exists, create.or_replace).await? {
             true => Ok(QueryResult::done("CREATE VIEW")),
             false => Ok(exists_already("CREATE VIEW", &name)),

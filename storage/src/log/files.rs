@@ -43,6 +43,14 @@ impl LogFiles {
         self.root.clone().join("hint")
     }
 
+    /// Whether a file is known not to be there, by one look at a local directory: what finds the head of a log for each
+    /// query. `false` where the store is no directory, or the look failed.
+    pub(crate) fn is_absent(&self, path: &Path) -> bool {
+        let Some(root) = &self.env.local_root else { return false };
+        let looked = std::fs::symlink_metadata(root.join(path.as_ref()));
+        looked.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// A whole file; `None` when there is none.
     pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         let mut last = None;

@@ -59,7 +59,10 @@ impl<S: LogState> Log<S> {
         let now_ms = self.files.env.clock.now_ms();
         let Some(cached) = self.cached() else { return self.load(now_ms).await };
         let old = !self.is_fresh(&cached);
-        let head = self.follow(cached, None, 1).await?;
+        let head = match self.files.is_absent(&self.files.commit(cached.version.next())) {
+            true => cached,
+            false => self.follow(cached, None, 1).await?,
+        };
         // An old head may have fallen below the floor, where a missing commit means "deleted" and a present one may be
         // that of a writer who overslept. Asked after the probe, since the floor is published before any deletion.
         if old && self.floor().await? > head.version {

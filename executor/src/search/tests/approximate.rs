@@ -11,11 +11,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use volley_storage::index_definition::IndexDefinition;
 
-use super::fixture::{EMB, Fixture, ID, Insert, Row};
+use super::fixture::{EMB, Fixture, ID, Insert, Row, searcher_on};
 use super::properties::Filter;
-use crate::search::{
-    Approximate, FilterStrategy, LocalSearcher, Metric, SearchRequest, SearchResponse, ShardSearcher, Way,
-};
+use crate::search::{Approximate, FilterStrategy, Metric, SearchRequest, SearchResponse, ShardSearcher, Way};
 
 /// A table, its index and a search of it.
 #[derive(Debug)]
@@ -139,7 +137,7 @@ impl Case {
             projection: vec![ID],
             deadline: None,
         };
-        LocalSearcher::new(2).search(request, &fixture.task).await.unwrap()
+        searcher_on(2).search(request, &fixture.task).await.unwrap()
     }
 
     /// Rows that may come back, by id.

@@ -10,6 +10,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{self, StreamExt};
 use roaring::RoaringBitmap;
@@ -24,8 +25,9 @@ use volley_storage::snapshot::{Snapshot, TableProperties};
 use volley_storage::store::{Consistency, StagedSegment, TableStore, Transaction};
 use volley_storage::{Database, Env, memory_env};
 
+use crate::hot_columns::HotColumns;
 use crate::maintenance::{IndexJob, build_index};
-use crate::search::Metric;
+use crate::search::{LocalSearcher, Metric};
 use crate::segment_set::{SegmentSet, StorageHandle};
 use crate::segment_source::register;
 use crate::types::{vector_item_field, vector_type};
@@ -93,7 +95,11 @@ impl Fixture {
         }
         let snapshot = database.snapshot(table, Consistency::Strong).await.unwrap();
         let storage = StorageHandle(Arc::new(database.clone()));
-        let context = SessionContext::new_with_config(SessionConfig::new().with_extension(Arc::new(storage.clone())));
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(64 << 20));
+        let config = SessionConfig::new()
+            .with_extension(Arc::new(storage.clone()))
+            .with_extension(Arc::new(HotColumns::new(&pool)));
+        let context = SessionContext::new_with_config(config);
         register(&context.runtime_env(), &env).unwrap();
         let set = SegmentSet::load(storage, &context.runtime_env(), &snapshot).await.unwrap();
         Self { set, task: context.task_ctx() }
@@ -254,4 +260,10 @@ pub(crate) fn ids_and_distances(batches: &[RecordBatch]) -> Vec<(i64, Option<f64
         rows.extend(ids.values().iter().copied().zip(distances.iter()));
     }
     rows
+}
+
+/// A searcher on so many threads, with memory of its own.
+pub(crate) fn searcher_on(threads: usize) -> LocalSearcher {
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(64 << 20));
+    LocalSearcher::new(threads, &pool)
 }

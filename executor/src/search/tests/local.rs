@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fixture::{EMB, Fixture, ID, Insert, Row};
+use super::fixture::{EMB, Fixture, ID, Insert, Row, searcher_on};
 use crate::error::Error;
-use crate::search::{LocalSearcher, Metric, SearchRequest, ShardSearcher};
+use crate::search::{Metric, SearchRequest, ShardSearcher};
 
 /// Rows on a line: row `i` is at `i`, every fifth has no vector.
 fn line(rows: i64) -> Vec<Row> {
@@ -40,7 +40,7 @@ async fn fixture() -> Fixture {
 async fn a_batch_answers_each_query() {
     let fixture = fixture().await;
     let request = request(&fixture, &[0.0, 0.0, 30.0, 0.0], 3);
-    let response = LocalSearcher::new(2).search(request, &fixture.task).await.unwrap();
+    let response = searcher_on(2).search(request, &fixture.task).await.unwrap();
     let ids: Vec<Vec<u64>> =
         response.queries.iter().map(|query| query.hits.iter().map(|hit| hit.row_id).collect()).collect();
     assert_eq!(ids, [vec![0, 1, 2], vec![30, 31, 28]]);
@@ -54,7 +54,7 @@ async fn a_batch_answers_each_query() {
 #[tokio::test]
 async fn rows_without_a_vector_come_last_and_only_if_needed() {
     let fixture = fixture().await;
-    let searcher = LocalSearcher::new(2);
+    let searcher = searcher_on(2);
     let response = searcher.search(request(&fixture, &[0.0, 0.0], 33), &fixture.task).await.unwrap();
     let hits = &response.queries[0].hits;
     assert_eq!(hits.len(), 33);
@@ -70,7 +70,7 @@ async fn nothing_beyond_the_floor_is_found() {
     let fixture = fixture().await;
     let floor: Arc<[f32]> = [6.0].into();
     let request = SearchRequest { floor: Some(floor), ..request(&fixture, &[0.0, 0.0], 33) };
-    let response = LocalSearcher::new(2).search(request, &fixture.task).await.unwrap();
+    let response = searcher_on(2).search(request, &fixture.task).await.unwrap();
     let ids: Vec<u64> = response.queries[0].hits.iter().map(|hit| hit.row_id).collect();
     assert_eq!(ids, [0, 1, 2, 5, 6]);
 }
@@ -79,7 +79,7 @@ async fn nothing_beyond_the_floor_is_found() {
 async fn a_deadline_in_the_past_is_an_error_of_its_kind() {
     let fixture = fixture().await;
     let late = SearchRequest { deadline: Some(Instant::now()), ..request(&fixture, &[0.0, 0.0], 3) };
-    let error = LocalSearcher::new(2).search(late, &fixture.task).await.unwrap_err();
+    let error = searcher_on(2).search(late, &fixture.task).await.unwrap_err();
     assert!(matches!(Error::find(&error), Some(Error::DeadlineExceeded)), "{error}");
 }
 
@@ -87,14 +87,14 @@ async fn a_deadline_in_the_past_is_an_error_of_its_kind() {
 async fn a_shape_that_is_none_is_refused() {
     let fixture = fixture().await;
     let bad = SearchRequest { queries: [1.0, 2.0, 3.0].into(), ..request(&fixture, &[], 3) };
-    assert!(LocalSearcher::new(2).search(bad, &fixture.task).await.is_err());
+    assert!(searcher_on(2).search(bad, &fixture.task).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_search_frees_its_threads() {
     let rows = (0..200_000).map(|i| Row { id: i, tenant: None, emb: Some(vec![i as f32, 1.0]) }).collect();
     let fixture = Fixture::new(2, &[Insert { rows, inline: false }], &[], false).await;
-    let searcher = LocalSearcher::new(1);
+    let searcher = searcher_on(1);
     // 2,000 × 200,000 distances take seconds; the future is dropped after a moment.
     let queries: Vec<f32> = (0..2_000).flat_map(|i| [i as f32, 0.0]).collect();
     let search = searcher.search(request(&fixture, &queries, 10), &fixture.task);

@@ -204,6 +204,12 @@ pub static SETTINGS: &[Setting] = &[
         "The most memory that queries may use together, such as 4GB; 0 means the process's own limit.",
     ),
     setting(
+        "volley.plan_cache",
+        "on",
+        SettingType::Boolean,
+        "Whether a search that is asked again is run without planning it again; see volley.plan_cache, the table.",
+    ),
+    setting(
         "volley.recall_target",
         "0.95",
         SettingType::Share,

@@ -30,13 +30,13 @@ use crate::session::{session_config, session_state};
 use crate::table::VolleyTable;
 
 /// Two sessions over the same table `docs (id, tenant, body, emb vector(2))`: with the rule and without it.
-struct Pair {
-    with: SessionContext,
-    without: SessionContext,
+pub(crate) struct Pair {
+    pub(crate) with: SessionContext,
+    pub(crate) without: SessionContext,
 }
 
 /// 24 rows in three segments. Every seventh vector is NULL, some are zero, many are equal.
-async fn docs() -> Pair {
+pub(crate) async fn docs() -> Pair {
     let env = memory_env();
     let database = Database::open(env.clone()).await.unwrap();
     let table = TableId(env.new_ulid());

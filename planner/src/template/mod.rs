@@ -1,0 +1,318 @@
+//! Templates: physical plans of statements that are asked again and again, with slots where their parameters stand.
+//!
+//! ```text
+//! SELECT id FROM t WHERE tenant = $2 ORDER BY embedding <=> $1 LIMIT 10
+//!   planned once, with `$1` and `$2` as they are           Template::plan
+//!   per execution: slots become the values                 Template::bind
+//! ```
+//!
+//! Statements that differ in nothing but literals share one ([`lift`]).
+//!
+//! DataFusion optimizes plans with placeholders but refuses them in physical plans, so behind the optimizer they become
+//! calls of functions that nobody can evaluate ([`slot`]). Only a plan whose every node is known to be rebuilt cheaply
+//! becomes a template: a vector search with what stands above it. Whatever would make a bound template mean something else
+//! than the statement (a function of the time, a subquery, a bound that is a parameter) makes it none.
+
+mod lift;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+pub use lift::lift;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Volatility};
+use datafusion::physical_expr::projection::ProjectionExpr;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use volley_executor::fetch_rows::FetchRowsExec;
+use volley_executor::functions::metric_of;
+use volley_executor::vector_topk::VectorTopKExec;
+use volley_storage::ids::{TableId, Version};
+
+use self::slot::{has_slot, value_of, with_literals, with_slots, with_values};
+use crate::table::VolleyTable;
+use crate::vector_topk::VectorTopK;
+
+/// Tables of fewer segments are not worth pruning for each execution.
+const PRUNED_MIN: usize = 4;
+
+/// What came of planning a template.
+#[derive(Debug)]
+pub enum Planned {
+    /// The template.
+    Template(Box<Template>),
+    /// There is none with these values; with others there may be one.
+    NotNow,
+    /// There is none.
+    Never,
+}
+
+/// Which segments a filter with values leaves.
+#[derive(Debug)]
+struct Pruning {
+    table: Arc<dyn TableProvider>,
+    filters: Vec<Expr>,
+}
+
+/// A physical plan with slots; see the [module](self).
+#[derive(Debug)]
+pub struct Template {
+    plan: Arc<dyn ExecutionPlan>,
+    rows_max: usize,
+    segments: usize,
+    pruning: Option<Pruning>,
+    tables: Vec<(TableId, Version)>,
+    fixed: Vec<(usize, ScalarValue)>,
+    parameters: usize,
+}
+
+impl Template {
+    /// The template of a query.
+    ///
+    /// `plan` is not optimized and has placeholders, whose values now are `values`: limits are part of the plan, so they
+    /// are [fixed](Self::fits).
+    pub async fn plan(state: &SessionState, plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Planned> {
+        let Some(tables) = tables_of(plan)? else { return Ok(Planned::Never) };
+        let (plan, fixed) = with_fixed_limits(plan.clone(), values)?;
+        let none = || Ok(if fixed.is_empty() { Planned::Never } else { Planned::NotNow });
+        if !orders_by_distance(&plan)? {
+            return Ok(Planned::Never);
+        }
+        let optimized = state.optimize(&plan)?;
+        if has_open_bound(&optimized)? {
+            return Ok(Planned::Never);
+        }
+        let (optimized, pruning) = without_open_filters(optimized)?;
+        let Some(slotted) = with_slots(optimized)? else { return Ok(Planned::Never) };
+        let plan = state.query_planner().create_physical_plan(&slotted, state).await?;
+        let Some(search) = search_of(&plan) else { return none() };
+        let (rows_max, segments) = (search.topk().k, search.segments().len());
+        let pruning = pruning.filter(|_| segments >= PRUNED_MIN);
+        let parameters = values.len();
+        Ok(Planned::Template(Box::new(Self { plan, rows_max, segments, pruning, tables, fixed, parameters })))
+    }
+
+    /// No answer has more rows.
+    pub fn rows_max(&self) -> usize {
+        self.rows_max
+    }
+
+    /// How many segments its table has.
+    pub fn segments(&self) -> usize {
+        self.segments
+    }
+
+    /// How many parameters it has.
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// The tables that it reads, at the versions that it reads.
+    pub fn tables(&self) -> &[(TableId, Version)] {
+        &self.tables
+    }
+
+    /// Whether the values are those that the plan depends on.
+    pub fn fits(&self, values: &[ScalarValue]) -> bool {
+        self.fixed.iter().all(|(index, value)| values.get(*index) == Some(value))
+    }
+
+    /// The plan with its slots filled, to be executed once. `None` where planning has to have the word: with a query vector
+    /// that is NULL, of another dimension or not finite, and with values that cannot be converted.
+    pub fn bind(&self, values: &[ScalarValue]) -> Option<Arc<dyn ExecutionPlan>> {
+        let segments = match &self.pruning {
+            Some(pruning) => Some(pruning.segments(values).ok()?),
+            None => None,
+        };
+        rebuilt(&self.plan, values, segments.as_deref()).ok()?
+    }
+}
+
+impl Pruning {
+    fn segments(&self, values: &[ScalarValue]) -> Result<Arc<[u32]>> {
+        let filters = self.filters.iter().map(|filter| with_literals(filter.clone(), values));
+        let filters = filters.collect::<Result<Vec<_>>>()?;
+        match self.table.downcast_ref::<VolleyTable>() {
+            Some(table) => Ok(table.prune(&filters)?.into()),
+            None => internal_err!("a template over a table that is none of ours"),
+        }
+    }
+}
+
+/// The tables of a query that may become a template: over Volley's tables, by expressions that mean the same at any time.
+fn tables_of(plan: &LogicalPlan) -> Result<Option<Vec<(TableId, Version)>>> {
+    let mut tables = Vec::new();
+    let mut may = true;
+    plan.apply(|node| {
+        may &= match node {
+            LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
+                Ok(provider) => match provider.downcast_ref::<VolleyTable>() {
+                    Some(table) => {
+                        tables.push((table.snapshot().table, table.snapshot().version));
+                        true
+                    }
+                    None => false,
+                },
+                Err(_) => false,
+            },
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::SubqueryAlias(_) => true,
+            _ => false,
+        };
+        for expr in node.expressions() {
+            expr.apply(|expr| {
+                may &= is_timeless(expr);
+                Ok(if may { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+            })?;
+        }
+        Ok(if may { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(may.then_some(tables))
+}
+
+/// Whether the outermost node of an expression means the same at any time, and stands for no other plan.
+fn is_timeless(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+        // A parameter whose type is not known gets one from its value.
+        Expr::Placeholder(placeholder) => placeholder.field.is_some(),
+        Expr::Exists(_)
+        | Expr::InSubquery(_)
+        | Expr::ScalarSubquery(_)
+        | Expr::SetComparison(_)
+        | Expr::OuterReferenceColumn(..)
+        | Expr::ScalarVariable(..) => false,
+        _ => true,
+    }
+}
+
+/// The plan with the values of those parameters that limit rows, and which those are.
+fn with_fixed_limits(plan: LogicalPlan, values: &[ScalarValue]) -> Result<(LogicalPlan, Vec<(usize, ScalarValue)>)> {
+    let mut fixed = Vec::new();
+    let mut fix = |expr: Box<Expr>| -> Result<Box<Expr>> {
+        let transformed = expr.transform_up(|expr| {
+            let Some((index, value)) = value_of(&expr, values) else { return Ok(Transformed::no(expr)) };
+            fixed.push((index, value.clone()));
+            Ok(Transformed::yes(Expr::Literal(value.clone(), None)))
+        });
+        Ok(Box::new(transformed.data()?))
+    };
+    let plan = plan.transform_up(|node| {
+        let LogicalPlan::Limit(Limit { skip, fetch, input }) = node else { return Ok(Transformed::no(node)) };
+        let (skip, fetch) = (skip.map(&mut fix).transpose()?, fetch.map(&mut fix).transpose()?);
+        Ok(Transformed::yes(LogicalPlan::Limit(Limit { skip, fetch, input })))
+    });
+    Ok((plan.data()?, fixed))
+}
+
+/// Whether a query sorts by a distance: others have no search.
+fn orders_by_distance(plan: &LogicalPlan) -> Result<bool> {
+    // The distance may be a column of what is sorted.
+    let mentions = plan.exists(|node| {
+        let mut found = false;
+        for expr in node.expressions() {
+            found |= expr.exists(is_distance)?;
+        }
+        Ok(found)
+    })?;
+    Ok(mentions && plan.exists(|node| Ok(matches!(node, LogicalPlan::Sort(_))))?)
+}
+
+fn is_distance(expr: &Expr) -> Result<bool> {
+    Ok(matches!(expr, Expr::ScalarFunction(call) if metric_of(call.func.name()).is_some()))
+}
+
+fn is_open(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))
+}
+
+/// Whether a distance is compared with a parameter: with its value that is the search's own bound, and without it a filter
+/// that reads every vector.
+fn has_open_bound(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| {
+        let LogicalPlan::Extension(extension) = node else { return Ok(false) };
+        let Some(search) = extension.node.as_any().downcast_ref::<VectorTopK>() else { return Ok(false) };
+        search.search.filter.as_ref().map_or(Ok(false), |filter| filter.exists(is_distance))
+    })
+}
+
+/// The plan with scans that are not pruned by filters with parameters, and how to prune once there are values.
+fn without_open_filters(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pruning>)> {
+    let mut pruning = None;
+    let plan = plan.transform_up(|node| {
+        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        let mut is_any_open = false;
+        for filter in &scan.filters {
+            is_any_open |= is_open(filter)?;
+        }
+        if is_any_open {
+            let filters = scan.filters.clone();
+            scan.filters = filters.iter().filter(|filter| !is_open(filter).unwrap_or(true)).cloned().collect();
+            pruning = Some(Pruning { table: source_as_provider(&scan.source)?, filters });
+        }
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    });
+    Ok((plan.data()?, pruning))
+}
+
+/// The search of a plan, if that and what is known to stand above one is all there is.
+fn search_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&VectorTopKExec> {
+    if let Some(search) = plan.downcast_ref::<VectorTopKExec>() {
+        return Some(search);
+    }
+    let is_known = plan.is::<FetchRowsExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || plan.is::<GlobalLimitExec>()
+        || plan.is::<LocalLimitExec>()
+        || plan.is::<CooperativeExec>()
+        || plan.is::<ProjectionExec>();
+    match plan.children().as_slice() {
+        [child] if is_known => search_of(child),
+        _ => None,
+    }
+}
+
+/// The nodes anew, with values in their slots and no memory of earlier executions.
+fn rebuilt(
+    plan: &Arc<dyn ExecutionPlan>,
+    values: &[ScalarValue],
+    segments: Option<&[u32]>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let bind = |expr: &Arc<dyn PhysicalExpr>| with_values(Arc::clone(expr), values);
+    if let Some(search) = plan.downcast_ref::<VectorTopKExec>() {
+        return Ok(search.bound(&bind, segments)?.map(|search| Arc::new(search) as _));
+    }
+    let mut children = Vec::with_capacity(1);
+    for child in plan.children() {
+        match rebuilt(child, values, segments)? {
+            Some(child) => children.push(child),
+            None => return Ok(None),
+        }
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>()
+        && projection.expr().iter().any(|projected| has_slot(&projected.expr))
+        && let Some(input) = children.pop()
+    {
+        let exprs = projection
+            .expr()
+            .iter()
+            .map(|projected| Ok(ProjectionExpr { expr: bind(&projected.expr)?, alias: projected.alias.clone() }));
+        return Ok(Some(Arc::new(ProjectionExec::try_new(exprs.collect::<Result<Vec<_>>>()?, input)?)));
+    }
+    let keep = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+    Arc::clone(plan).replace_children(children, keep).map(Some)
+}

@@ -1,0 +1,153 @@
+//! A bound template gives what planning with the values gives, and a plan that could not is no template.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Field;
+use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::sql::parser::Statement;
+use volley_executor::types::vector_to_scalar;
+
+use super::{Planned, Template};
+use crate::resolve::plan_statement;
+use crate::sql;
+use crate::vector_topk::tests::{Pair, docs};
+
+async fn plan_of(pair: &Pair, query: &str, values: &[ScalarValue]) -> LogicalPlan {
+    let statement: Statement = sql::parse_query(query).unwrap();
+    let parameters: Vec<_> =
+        values.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect();
+    plan_statement(&pair.with.state(), statement, &parameters, &[]).await.unwrap()
+}
+
+async fn template(pair: &Pair, query: &str, values: &[ScalarValue]) -> Option<Box<Template>> {
+    let plan = plan_of(pair, query, values).await;
+    match Template::plan(&pair.with.state(), &plan, values).await.unwrap() {
+        Planned::Template(template) => Some(template),
+        Planned::NotNow | Planned::Never => None,
+    }
+}
+
+async fn answer(pair: &Pair, plan: Arc<dyn ExecutionPlan>) -> String {
+    let schema = plan.schema();
+    let batches = collect(plan, pair.with.task_ctx()).await.unwrap();
+    pretty_format_batches_with_schema(schema, &batches).unwrap().to_string()
+}
+
+fn vector(values: &[f32]) -> ScalarValue {
+    vector_to_scalar(values.to_vec()).unwrap()
+}
+
+fn text(value: &str) -> ScalarValue {
+    ScalarValue::from(value)
+}
+
+#[tokio::test]
+async fn a_bound_template_answers_as_the_statement_does() {
+    let pair = docs().await;
+    let near = || [vector(&[1.0, 1.0]), vector(&[3.0, 0.0]), vector(&[0.0, 0.0])];
+    let cases: Vec<(&str, Vec<Vec<ScalarValue>>)> = vec![
+        ("SELECT id FROM docs ORDER BY emb <-> $1, id LIMIT 5", near().map(|v| vec![v]).into()),
+        ("SELECT id, emb <=> $1 AS d, body FROM docs ORDER BY d, id DESC LIMIT 4", near().map(|v| vec![v]).into()),
+        ("SELECT id FROM docs ORDER BY $1 <#> emb, id LIMIT 3 OFFSET 2", near().map(|v| vec![v]).into()),
+        (
+            "SELECT id FROM docs ORDER BY emb <-> $1, id LIMIT 5",
+            ["[1,1]", "[3, 0]", "[0,0]"].map(|v| vec![text(v)]).into(),
+        ),
+        (
+            "SELECT id FROM docs ORDER BY emb <-> $1::vector(2), id LIMIT 5",
+            ["[1,1]", "[3, 0]"].map(|v| vec![text(v)]).into(),
+        ),
+        ("SELECT id FROM docs WHERE emb <-> $1 < 2 ORDER BY emb <-> $1, id LIMIT 3", near().map(|v| vec![v]).into()),
+        (
+            "SELECT id, tenant FROM docs WHERE tenant = $2 ORDER BY emb <-> $1, id LIMIT 6",
+            [Some(0i64), Some(1), None, Some(7)].map(|t| vec![vector(&[1.0, 2.0]), ScalarValue::Int64(t)]).into(),
+        ),
+        (
+            "SELECT id FROM docs WHERE id BETWEEN $2 AND $2 + 9 AND body <> $3 ORDER BY emb <-> $1, id LIMIT 6",
+            [(0i64, "body 3"), (7, "body 9"), (90, "x")]
+                .map(|(from, body)| vec![vector(&[2.0, 0.0]), ScalarValue::from(from), text(body)])
+                .into(),
+        ),
+        (
+            "SELECT id FROM (SELECT id, emb FROM docs WHERE tenant IN (1, $2)) AS some ORDER BY emb <-> $1, id LIMIT 9",
+            [0i64, 2].map(|t| vec![vector(&[1.0, 0.0]), ScalarValue::from(t)]).into(),
+        ),
+    ];
+    for (query, rows) in cases {
+        let template = template(&pair, query, &rows[0]).await.unwrap_or_else(|| panic!("no template: {query}"));
+        for values in rows {
+            // Twice, because a template is used again.
+            for _ in 0..2 {
+                let bound = template.bind(&values).unwrap_or_else(|| panic!("not bound: {query} {values:?}"));
+                let plan = plan_of(&pair, query, &values).await;
+                let plan = plan.with_param_values(ParamValues::from(values.clone())).unwrap();
+                for context in [&pair.with, &pair.without] {
+                    let expected = context.state().create_physical_plan(&plan).await.unwrap();
+                    assert_eq!(
+                        answer(&pair, Arc::clone(&bound)).await,
+                        answer(&pair, expected).await,
+                        "{query} {values:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_are_part_of_the_plan() {
+    let pair = docs().await;
+    let query = "SELECT id FROM docs ORDER BY emb <-> $1 LIMIT $2";
+    let values = [vector(&[1.0, 1.0]), ScalarValue::from(3i64)];
+    let template = template(&pair, query, &values).await.unwrap();
+    assert!(template.fits(&[vector(&[0.0, 0.0]), ScalarValue::from(3i64)]));
+    assert!(!template.fits(&[vector(&[1.0, 1.0]), ScalarValue::from(4i64)]));
+    assert_eq!(template.rows_max(), 3);
+}
+
+#[tokio::test]
+async fn a_vector_that_cannot_be_searched_with_is_left_to_planning() {
+    let pair = docs().await;
+    let query = "SELECT id FROM docs ORDER BY emb <-> $1 LIMIT 3";
+    let template = template(&pair, query, &[vector(&[1.0, 1.0])]).await.unwrap();
+    for bad in
+        [vector(&[1.0]), vector(&[1.0, f32::NAN]), ScalarValue::try_from(vector(&[1.0, 1.0]).data_type()).unwrap()]
+    {
+        assert!(template.bind(std::slice::from_ref(&bad)).is_none(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_mean_something_else_next_time_has_no_template() {
+    let pair = docs().await;
+    let given = vector(&[1.0, 1.0]);
+    // A bound that planning takes into the search.
+    let bounded = "SELECT id FROM docs WHERE emb <-> $1 < $2 ORDER BY emb <-> $1 LIMIT 3";
+    assert!(template(&pair, bounded, &[given.clone(), ScalarValue::from(2.0)]).await.is_none());
+    for query in [
+        // No search.
+        "SELECT id FROM docs WHERE id = 3",
+        "SELECT id FROM docs ORDER BY emb <-> $1 DESC LIMIT 3",
+        "SELECT count(*) FROM docs WHERE emb <-> $1 < 1",
+        // Of the time, or of chance.
+        "SELECT id, now() FROM docs ORDER BY emb <-> $1 LIMIT 3",
+        "SELECT id, random() FROM docs ORDER BY emb <-> $1 LIMIT 3",
+        // Reads something else.
+        "SELECT id FROM docs ORDER BY emb <-> (SELECT emb FROM docs WHERE id = 1) LIMIT 3",
+        "SELECT id FROM docs WHERE id IN (SELECT id FROM docs) ORDER BY emb <-> $1 LIMIT 3",
+    ] {
+        assert!(template(&pair, query, std::slice::from_ref(&given)).await.is_none(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_converted_is_left_to_planning() {
+    let pair = docs().await;
+    let query = "SELECT id FROM docs WHERE tenant = $2 ORDER BY emb <-> $1 LIMIT 3";
+    let template = template(&pair, query, &[vector(&[1.0, 1.0]), text("1")]).await.unwrap();
+    assert!(template.bind(&[vector(&[1.0, 1.0]), text("2")]).is_some());
+    assert!(template.bind(&[vector(&[1.0, 1.0]), text("two")]).is_none());
+}
