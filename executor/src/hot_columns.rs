@@ -130,11 +130,10 @@ impl HotColumns {
         let column = decode(task, set, segment, index).await?;
         let bytes = column.get_array_memory_size();
         decoding.free();
-        let entry = match bytes > self.0.limit() / LARGEST {
-            true => Entry::TooLarge,
-            false => Entry::Column(Arc::clone(&column)),
-        };
-        self.0.put(key, entry, bytes);
+        match bytes > self.0.limit() / LARGEST {
+            true => self.0.put(key, Entry::TooLarge, 0),
+            false => self.0.put(key, Entry::Column(Arc::clone(&column)), bytes),
+        }
         Ok(Some(column))
     }
 
