@@ -5,8 +5,9 @@
 //! ```
 //! Loads the rows, builds the index, and asks every query of the file, one at a time, after a hundred to warm up, without a
 //! filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to insert the rows in
-//! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, and `analyze=256` to calibrate by so many of the
-//! queries and ask the other ones; `sweep` asks for several k, recall targets and calibrations.
+//! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, `analyze=256` to calibrate by so many of the queries
+//! and ask the other ones, and `keep=DIR` to leave the data there, or to ask what an earlier run left there; `sweep` asks for
+//! several k, recall targets and calibrations.
 //!
 //! Prints one JSON object a line, so that a script can put it beside what other systems did: see `benches/peers.py`. `qps` is
 //! through SQL, planning and all; `search_ms` is the search alone and `expected` the mean of the recall it promised, as
@@ -122,6 +123,9 @@ async fn main() -> Fallible<()> {
     let rest: Vec<String> = arguments.collect();
     let count = rest.first().and_then(|count| count.parse().ok()).unwrap_or(1000);
     let home = tempfile::tempdir()?;
+    let keep = rest.iter().find_map(|setting| setting.strip_prefix("keep="));
+    let home = keep.map_or(home.path(), Path::new);
+    let is_loaded = keep.is_some() && home.join("data").exists();
     let number = |name: &str| {
         rest.iter().filter_map(|setting| setting.split_once('=')).find(|(known, _)| *known == name)?.1.parse().ok()
     };
@@ -129,7 +133,7 @@ async fn main() -> Fallible<()> {
     let threads: Option<usize> = number("threads");
     let k: usize = number("k").unwrap_or(10);
     let analyzed: usize = number("analyze").unwrap_or(0);
-    let data = DataLocation::Local(home.path().join("data"));
+    let data = DataLocation::Local(home.join("data"));
     let engine = Engine::open(EngineConfig { threads, ..EngineConfig::new(data) }).await?;
     let session = engine.session();
     let settings = rest.iter().filter_map(|setting| setting.split_once('=')).filter(|(name, _)| name.contains('.'));
@@ -137,24 +141,9 @@ async fn main() -> Fallible<()> {
         run(&engine, &session, &format!("SET {name} = '{value}'")).await?;
     }
     let directory = Path::new(&directory);
-    run(&engine, &session, workload.create).await?;
-    let rows = directory.join(workload.rows);
-    match segments {
-        1 => run(&engine, &session, &format!("COPY items FROM '{}'", rows.display())).await?,
-        _ => {
-            let source = format!("CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION '{}'", rows.display());
-            run(&engine, &session, &source).await?;
-            for part in 0..segments {
-                let key = workload.key;
-                let insert = format!("INSERT INTO items SELECT * FROM source WHERE {key} % {segments} = {part}");
-                run(&engine, &session, &insert).await?;
-            }
-        }
+    if !is_loaded {
+        load(&engine, &session, workload, directory, segments).await?;
     }
-    let begun = Instant::now();
-    run(&engine, &session, &format!("CREATE INDEX ON items USING hnsw (embedding {})", workload.opclass)).await?;
-    let build_s = begun.elapsed().as_secs_f64();
-    println!("{{\"system\":\"volley\",\"data\":\"{name}\",\"build_s\":{build_s:.1}}}");
     let asked = Asked { engine, session, directory, workload, count };
     if !rest.iter().any(|word| word == "sweep") {
         asked.analyze(analyzed).await?;
@@ -172,6 +161,35 @@ async fn main() -> Fallible<()> {
         run(&asked.engine, &asked.session, &format!("SET volley.recall_target = {target}")).await?;
         asked.all(10, analyzed).await?;
     }
+    Ok(())
+}
+
+/// Makes the table, in so many segments, and its index.
+async fn load(
+    engine: &Engine,
+    session: &Arc<Session>,
+    workload: &Workload,
+    directory: &Path,
+    segments: usize,
+) -> Fallible<()> {
+    run(engine, session, workload.create).await?;
+    let rows = directory.join(workload.rows);
+    match segments {
+        1 => run(engine, session, &format!("COPY items FROM '{}'", rows.display())).await?,
+        _ => {
+            let source = format!("CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION '{}'", rows.display());
+            run(engine, session, &source).await?;
+            for part in 0..segments {
+                let key = workload.key;
+                let insert = format!("INSERT INTO items SELECT * FROM source WHERE {key} % {segments} = {part}");
+                run(engine, session, &insert).await?;
+            }
+        }
+    }
+    let begun = Instant::now();
+    run(engine, session, &format!("CREATE INDEX ON items USING hnsw (embedding {})", workload.opclass)).await?;
+    let build_s = begun.elapsed().as_secs_f64();
+    println!("{{\"system\":\"volley\",\"data\":\"{}\",\"build_s\":{build_s:.1}}}", workload.name);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::search::vectors::SegmentVectors;
 
 /// Traversals that take no longer together are run where they are asked for: other threads would not be faster.
 const HERE_NS: f32 = 200_000.0;
-/// The same for one that no other thread could help with. A query that waits for this thread waits so long at most.
+/// The same for those that no other thread could help with. A query that waits for this thread waits so long at most.
 const ALONE_NS: f32 = 2_000_000.0;
 
 thread_local! {
@@ -68,7 +68,8 @@ pub(super) async fn search_graphs(
     let run = |group: Vec<GraphSearch>, request: &SearchRequest, stop: &Stop| {
         group.into_iter().map(|search| search.run(request, stop)).collect::<Result<Vec<_>>>()
     };
-    if cold == 0 && (expected_ns <= HERE_NS || searches.len() == 1 && expected_ns <= ALONE_NS) {
+    let is_alone = searches.len().min(workers.parallelism) <= 1;
+    if cold == 0 && (expected_ns <= HERE_NS || is_alone && expected_ns <= ALONE_NS) {
         return here(&workers.permits, &workers.stop, || run(searches, request, &workers.stop)).await;
     }
     let share = searches.len().div_ceil(workers.parallelism.max(1));

@@ -33,6 +33,16 @@ impl Found {
         Ok(SearchHit { distance, address: row_address(self.segment.ordinal, offset), row_id })
     }
 
+    /// How many of the k nearest rows of all segments are among the hits, where `limits` has the distance of the k-th, by
+    /// query; all k where not even the hits of all segments are so many. The most over all queries.
+    pub(super) fn held(&self, limits: &[Option<f32>], k: usize) -> usize {
+        let of_query = |(hits, limit): (&Vec<Hit>, &Option<f32>)| match limit {
+            Some(limit) => hits.iter().filter(|hit| hit.distance <= *limit).count().min(k),
+            None => k,
+        };
+        self.hits.iter().zip(limits).map(of_query).max().unwrap_or(0)
+    }
+
     /// The rows without a distance, ascending. Only right where every row that has one is among the hits.
     fn undefined(&self, query: usize) -> impl Iterator<Item = u32> + '_ {
         let rows = self.segment.segment.rows as usize;

@@ -2,8 +2,8 @@
 //!
 //! The nearest k rows of a table lie in its segments somehow. A segment that holds a sixteenth of the rows is asked for
 //! fewer than k, the quantile of what it should hold ([`volley_index::cost::share_of_k`]), and so takes less effort. Where
-//! the last of what it gave still belongs to the k nearest of all, it may hold more, and is asked again for all k. So the
-//! outcome is that of asking every segment for k, and depends on nothing but the rows.
+//! all that it was asked for belong to the k nearest of all, it may hold more, and is asked for more. So the outcome is that
+//! of asking every segment for k, and depends on nothing but the rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,9 +25,6 @@ use crate::search::report::{ExactWay, ExpectedRecall, SegmentGroup, Way};
 use crate::search::row_ids::RowIdsOf;
 use crate::search::vectors::SegmentVectors;
 use crate::search::{Approximate, SearchRequest};
-
-/// The probability with which a segment holds more of the k nearest rows than it is first asked for.
-const MISS: f64 = 0.02;
 
 /// All segments of one search.
 pub(super) struct Segments<'a> {
@@ -77,14 +74,12 @@ impl Segments<'_> {
             }
         }
         let mut searched = self.exactly(without).await?;
-        for segment in &mut indexed {
-            segment.share = segment.candidates.count as f64 / rows.max(1) as f64;
-            segment.asked = match self.request.k {
-                0 => 0,
-                k => cost::share_of_k(k, segment.share, MISS),
-            };
-        }
-        searched.extend(self.by_index(indexed, approximate).await?);
+        let k = self.request.k;
+        let with_share = |segment: Indexed| {
+            let share = segment.candidates.count as f64 / rows.max(1) as f64;
+            segment.with_share(share, k)
+        };
+        searched.extend(self.by_index(indexed.into_iter().map(with_share).collect(), approximate).await?);
         self.ask_again(&mut searched, approximate).await?;
         self.make_certain(searched).await
     }
@@ -111,33 +106,31 @@ impl Segments<'_> {
         stream::iter(certain).buffered(self.at_a_time).try_collect().await
     }
 
-    /// Asks segments that may hold more of the k nearest than they gave.
+    /// Asks segments that may hold more of the k nearest than they gave, until none may.
     async fn ask_again(&self, searched: &mut Vec<Searched>, approximate: &Approximate) -> Result<()> {
         let k = self.request.k;
-        let limits: Vec<Option<f32>> = (0..self.request.query_count())
-            .map(|query| kth_distance(searched.iter().map(|segment| &segment.found), query, k))
-            .collect();
-        let (mut again, mut before) = (Vec::new(), Vec::new());
-        let may_hold_more = |segment: &mut Searched| {
-            let Some(asked) = segment.walked.as_ref().map(|walked| walked.asked).filter(|asked| *asked < k) else {
-                return false;
+        loop {
+            let limits: Vec<Option<f32>> = (0..self.request.query_count())
+                .map(|query| kth_distance(searched.iter().map(|segment| &segment.found), query, k))
+                .collect();
+            let (mut again, mut before) = (Vec::new(), Vec::new());
+            let may_hold_more = |segment: &mut Searched| {
+                let held = segment.found.held(&limits, k);
+                let walked = segment.walked.take_if(|walked| walked.asked < k && held >= walked.asked);
+                let holds_more = walked.is_some();
+                // It holds at least such a share of them.
+                again.extend(walked.map(|walked| walked.with_share(held as f64 / k as f64, k)));
+                holds_more
             };
-            let holds_more = segment.found.hits.iter().zip(&limits).any(|(hits, limit)| {
-                let last = hits.get(asked - 1).or(hits.last());
-                let (Some(last), Some(limit)) = (last, limit) else { return true };
-                last.distance <= *limit
-            });
-            if let Some(walked) = segment.walked.take_if(|_| holds_more) {
-                again.push(Indexed { asked: k, share: 1.0, ..walked });
+            before.extend(searched.extract_if(.., may_hold_more));
+            if before.is_empty() {
+                return Ok(());
             }
-            holds_more
-        };
-        before.extend(searched.extract_if(.., may_hold_more));
-        for (mut again, before) in self.by_index(again, approximate).await?.into_iter().zip(before) {
-            again.group.add_effort(&before.group);
-            searched.push(again);
+            for (mut again, before) in self.by_index(again, approximate).await?.into_iter().zip(before) {
+                again.group.add_effort(&before.group);
+                searched.push(again);
+            }
         }
-        Ok(())
     }
 
     /// The rows of a segment that may be found.

@@ -16,6 +16,11 @@ use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 use super::{BuildRequest, space::Space};
 use crate::{DistanceKernel, hnsw::BuildError};
 
+/// A thread more for each so many rows. Rows that are added at the same time do not see each other, which in a small graph
+/// may leave one without links to what is next to it. So a graph of less than twice as many rows is built by one thread, and
+/// is the same each time.
+const ROWS_PER_THREAD: usize = 2048;
+
 /// What usearch takes for a vector: a row number as four components of i8, which it copies as they are.
 pub(super) fn vector(row: u32) -> [i8; 4] {
     row.to_le_bytes().map(|byte| byte as i8)
@@ -58,7 +63,7 @@ pub(super) fn grow<K: DistanceKernel, T>(
         }
     };
     index.change_metric::<i8>(Box::new(metric));
-    let threads = request.threads.clamp(1, nodes.len().max(1));
+    let threads = request.threads.clamp(1, (nodes.len() / ROWS_PER_THREAD).max(1));
     index.reserve_capacity_and_threads(nodes.len(), threads).map_err(failed)?;
     add_all(&index, nodes, threads, request)?;
     Ok(then(&index))

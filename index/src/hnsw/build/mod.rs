@@ -31,7 +31,7 @@ pub struct BuildRequest<'a> {
     pub present: &'a RowSet,
     /// How to build.
     pub params: HnswParams,
-    /// How many threads to use, this one included; at least one is.
+    /// How many threads to use at most, this one included; at least one is.
     pub threads: usize,
     /// Told how many rows were added since it was last called; from any of the threads.
     pub progress: &'a (dyn Fn(u64) + Sync),
@@ -42,8 +42,8 @@ pub struct BuildRequest<'a> {
 /// Builds the index file: encodes the rows, grows a graph over the codes, and writes both. The layout is drawn in
 /// `layout.rs`.
 ///
-/// Rows with the same code share a node. With one thread, the same input gives the same file; with more, the graph depends
-/// on how the threads interleave.
+/// Rows with the same code share a node. With one thread, and for less than 4,096 rows, the same input gives the same file;
+/// otherwise the graph depends on how the threads interleave.
 ///
 /// Memory beside the rows: the file itself, and while the graph grows about `12·m + 90` bytes a row.
 ///
