@@ -9,22 +9,19 @@
 //! Planning and the fetch of the winners are part of the time. Reported is the best of [`ROUNDS`] of each.
 
 use std::error::Error;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
-use parquet::arrow::ArrowWriter;
 use tokio::runtime::Runtime;
 use volley::{DataLocation, Engine, EngineConfig, QueryRequest};
-use volley_benches::{bandwidth, vectors::Vectors};
+use volley_benches::{
+    bandwidth,
+    vectors::{Vectors, vector_array},
+};
 
 const ROUNDS: usize = 20;
-/// Rows of a batch of the file to load.
-const BATCH_ROWS: usize = 8192;
 const OPERATORS: [&str; 4] = ["<->", "<=>", "<#>", "<+>"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn report(vectors: Vectors) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("vectors.parquet");
-    write(&vectors, &file)?;
+    vectors.write_parquet(&file)?;
     let config =
         EngineConfig { threads: Some(1), ..EngineConfig::new(DataLocation::Local(directory.path().join("data"))) };
     let engine = Engine::open(config).await?;
@@ -82,33 +79,6 @@ async fn report(vectors: Vectors) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes the vectors with ascending ids.
-fn write(vectors: &Vectors, path: &Path) -> Result<(), Box<dyn Error>> {
-    let mut writer = None;
-    for (batch, data) in vectors.data.chunks(BATCH_ROWS * vectors.dim).enumerate() {
-        let first = (batch * BATCH_ROWS) as i64;
-        let ids = Int64Array::from_iter_values(first..first + (data.len() / vectors.dim) as i64);
-        let list: ArrayRef = Arc::new(vector_array(data, vectors.dim)?);
-        let batch = RecordBatch::try_from_iter([("id", Arc::new(ids) as ArrayRef), ("v", list)])?;
-        if writer.is_none() {
-            writer = Some(ArrowWriter::try_new(File::create(path)?, batch.schema(), None)?);
-        }
-        if let Some(writer) = &mut writer {
-            writer.write(&batch)?;
-        }
-    }
-    if let Some(writer) = writer {
-        writer.close()?;
-    }
-    Ok(())
-}
-
 fn vector_scalar(data: &[f32], dim: usize) -> Result<ScalarValue, Box<dyn Error>> {
     Ok(ScalarValue::FixedSizeList(Arc::new(vector_array(data, dim)?)))
-}
-
-fn vector_array(data: &[f32], dim: usize) -> Result<FixedSizeListArray, Box<dyn Error>> {
-    let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let values = Arc::new(Float32Array::from(data.to_vec()));
-    Ok(FixedSizeListArray::try_new(item, i32::try_from(dim)?, values, None)?)
 }

@@ -26,6 +26,10 @@ use datafusion::scalar::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use volley::{DataLocation, Engine, EngineConfig, QueryRequest, Session};
 
+/// What the program uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 /// Queries of each file that have exact answers: the first ones.

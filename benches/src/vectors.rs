@@ -1,14 +1,17 @@
 //! Vectors to measure with: random ones of a given shape, or those of a Parquet file.
 
-use std::{fs::File, path::Path};
+use std::{error::Error, fs::File, path::Path, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, Float32Type},
+    array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch},
+    datatypes::{DataType, Field, Float32Type},
     error::ArrowError,
 };
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+/// Rows of a batch of a file.
+const BATCH_ROWS: usize = 8192;
 
 /// Rows of f32 vectors and what to call them.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ impl Vectors {
     ///
     /// # Errors
     /// The file cannot be read, has no such column, or one of the vectors is null.
-    pub fn from_parquet(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub fn from_parquet(path: &Path) -> Result<Self, Box<dyn Error>> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
         let (column, dim) = builder
             .schema()
@@ -58,6 +61,40 @@ impl Vectors {
     pub fn rows(&self) -> usize {
         self.data.len() / self.dim
     }
+
+    /// Writes a Parquet file of a column `id`, ascending from 0, and the vectors as a column `v`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_parquet(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        let mut writer = None;
+        for (batch, data) in self.data.chunks(BATCH_ROWS * self.dim).enumerate() {
+            let first = (batch * BATCH_ROWS) as i64;
+            let ids = Int64Array::from_iter_values(first..first + (data.len() / self.dim) as i64);
+            let list: ArrayRef = Arc::new(vector_array(data, self.dim)?);
+            let batch = RecordBatch::try_from_iter([("id", Arc::new(ids) as ArrayRef), ("v", list)])?;
+            if writer.is_none() {
+                writer = Some(ArrowWriter::try_new(File::create(path)?, batch.schema(), None)?);
+            }
+            if let Some(writer) = &mut writer {
+                writer.write(&batch)?;
+            }
+        }
+        if let Some(writer) = writer {
+            writer.close()?;
+        }
+        Ok(())
+    }
+}
+
+/// Vectors as an array.
+///
+/// # Errors
+/// There are not whole ones, or their dimension is out of range.
+pub fn vector_array(data: &[f32], dim: usize) -> Result<FixedSizeListArray, Box<dyn Error>> {
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let values = Arc::new(Float32Array::from(data.to_vec()));
+    Ok(FixedSizeListArray::try_new(item, i32::try_from(dim)?, values, None)?)
 }
 
 /// Appends the vectors of a batch's only column.

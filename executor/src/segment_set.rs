@@ -85,7 +85,7 @@ pub struct SegmentSet {
     version: Version,
     schema: Arc<TableSchema>,
     scan_schema: SchemaRef,
-    by_ordinal: BTreeMap<u32, SegmentHandle>,
+    by_ordinal: BTreeMap<u32, Arc<SegmentHandle>>,
     by_path: HashMap<Path, u32>,
 }
 
@@ -123,7 +123,7 @@ impl SegmentSet {
                 return Err(Error::Internal { detail: format!("{path} has deleted rows beyond its end") });
             }
             by_path.insert(path.clone(), ordinal);
-            by_ordinal.insert(ordinal, SegmentHandle { ordinal, path, segment, deletes });
+            by_ordinal.insert(ordinal, Arc::new(SegmentHandle { ordinal, path, segment, deletes }));
         }
         if by_path.len() != by_ordinal.len() {
             return Err(Error::Internal { detail: format!("table {table} names a segment twice") });
@@ -181,14 +181,14 @@ impl SegmentSet {
     }
 
     /// The segment with this ordinal.
-    pub fn get(&self, ordinal: u32) -> Result<&SegmentHandle> {
+    pub fn get(&self, ordinal: u32) -> Result<&Arc<SegmentHandle>> {
         self.by_ordinal.get(&ordinal).ok_or_else(|| Error::Internal {
             detail: format!("table {} has no segment {ordinal} in this plan", self.table),
         })
     }
 
     /// The segment that a file group names by this path.
-    pub fn by_path(&self, path: &Path) -> Result<&SegmentHandle> {
+    pub fn by_path(&self, path: &Path) -> Result<&Arc<SegmentHandle>> {
         self.by_path
             .get(path)
             .and_then(|ordinal| self.by_ordinal.get(ordinal))
@@ -196,7 +196,7 @@ impl SegmentSet {
     }
 
     /// All segments by ascending ordinal.
-    pub fn iter(&self) -> impl Iterator<Item = &SegmentHandle> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<SegmentHandle>> {
         self.by_ordinal.values()
     }
 
@@ -212,7 +212,7 @@ impl SegmentSet {
 
     /// Rows that are not deleted.
     pub fn live_rows(&self) -> u64 {
-        self.iter().map(SegmentHandle::live_rows).sum()
+        self.iter().map(|segment| segment.live_rows()).sum()
     }
 }
 

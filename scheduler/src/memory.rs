@@ -17,8 +17,9 @@ const DEFAULT_SHARE: f64 = 0.7;
 /// An operator that cannot spill gets what is left, or fails with an error that names the setting. Operators that can
 /// spill take what they like of the first quarter; beyond that each may have its share of three quarters of what the
 /// others leave, and spills when it is refused more. Without shares one sort would take everything and its
-/// neighbour could not even merge what it has spilled; the last quarter is for those merges. Not counted
-/// yet: files that are mapped, row groups that a write buffers, and what scalar functions allocate.
+/// neighbour could not even merge what it has spilled; the last quarter is for those merges. Exchanges between partitions
+/// may always have a quarter of the limit, also beyond it: see [`Kind`]. Not counted yet: files that are mapped, row
+/// groups that a write buffers, and what scalar functions allocate.
 #[derive(Debug)]
 pub struct MemoryLedger {
     initial_limit: usize,
@@ -26,6 +27,30 @@ pub struct MemoryLedger {
     account: Mutex<Account>,
     /// What gives back when somebody needs it more.
     caches: Mutex<Vec<Weak<dyn Reclaim>>>,
+}
+
+/// How a consumer deals with being refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It spills, and goes on.
+    Spills,
+    /// It hands batches from some partitions to others. It says that it can spill, but its readers may then wait for ever for
+    /// a batch that lies in a file that they have not come to (apache/datafusion#24883, mended after 55.2). So it is not
+    /// refused what exchanges usually hold: a few batches for each partition, because their input stops as soon as every
+    /// partition has one.
+    Exchange,
+    /// Its query fails.
+    Fails,
+}
+
+impl Kind {
+    fn of(consumer: &MemoryConsumer) -> Self {
+        match consumer.can_spill() {
+            true if consumer.name().starts_with("RepartitionExec[") => Kind::Exchange,
+            true => Kind::Spills,
+            false => Kind::Fails,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,37 +61,53 @@ struct Account {
     spillable: usize,
     /// Bytes that others hold.
     unspillable: usize,
+    /// Bytes that exchanges hold.
+    exchanged: usize,
     peak: usize,
 }
 
 impl Account {
     fn used(&self) -> usize {
-        self.spillable + self.unspillable
+        self.spillable + self.unspillable + self.exchanged
+    }
+
+    /// Bytes of a limit that spillers may share.
+    fn shared(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.unspillable + self.exchanged)
     }
 
     /// Whether a consumer that holds `held` bytes may have `additional` more.
-    fn allows(&self, limit: usize, can_spill: bool, held: usize, additional: usize) -> bool {
+    fn allows(&self, limit: usize, kind: Kind, held: usize, additional: usize) -> bool {
+        if kind == Kind::Exchange && self.exchanged.saturating_add(additional) <= limit / 4 {
+            return true;
+        }
         let Some(used) = self.used().checked_add(additional).filter(|used| *used <= limit) else { return false };
-        let share = limit.saturating_sub(self.unspillable) / 4 * 3 / self.spillers.max(1);
-        !can_spill || used <= limit / 4 || held + additional <= share
+        let share = self.shared(limit) / 4 * 3 / self.spillers.max(1);
+        kind != Kind::Spills || used <= limit / 4 || held + additional <= share
     }
 
     /// How many bytes the others would have to give back before [`Self::allows`] does.
-    fn missing(&self, limit: usize, can_spill: bool, held: usize, additional: usize) -> usize {
-        if self.allows(limit, can_spill, held, additional) {
+    fn missing(&self, limit: usize, kind: Kind, held: usize, additional: usize) -> usize {
+        if self.allows(limit, kind, held, additional) {
             return 0;
         }
         let used = self.used().saturating_add(additional);
         let share = held.saturating_add(additional).saturating_mul(self.spillers.max(1)) / 3 * 4;
-        let for_share = if can_spill { share.saturating_sub(limit.saturating_sub(self.unspillable)) } else { 0 };
+        let for_share = if kind == Kind::Spills { share.saturating_sub(self.shared(limit)) } else { 0 };
         used.saturating_sub(limit).max(for_share)
     }
 
-    fn add(&mut self, can_spill: bool, additional: usize) {
-        match can_spill {
-            true => self.spillable += additional,
-            false => self.unspillable += additional,
+    /// What all consumers of a kind hold.
+    fn held(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Spills => &mut self.spillable,
+            Kind::Exchange => &mut self.exchanged,
+            Kind::Fails => &mut self.unspillable,
         }
+    }
+
+    fn add(&mut self, kind: Kind, additional: usize) {
+        *self.held(kind) += additional;
         self.peak = self.peak.max(self.used());
     }
 }
@@ -135,41 +176,37 @@ impl MemoryPool for MemoryLedger {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        if consumer.can_spill() {
+        if Kind::of(consumer) == Kind::Spills {
             self.account.lock().spillers += 1;
         }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        if consumer.can_spill() {
+        if Kind::of(consumer) == Kind::Spills {
             self.account.lock().spillers -= 1;
         }
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.account.lock().add(reservation.consumer().can_spill(), additional);
+        self.account.lock().add(Kind::of(reservation.consumer()), additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        let mut account = self.account.lock();
-        match reservation.consumer().can_spill() {
-            true => account.spillable -= shrink,
-            false => account.unspillable -= shrink,
-        }
+        *self.account.lock().held(Kind::of(reservation.consumer())) -= shrink;
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let limit = self.limit();
-        let can_spill = reservation.consumer().can_spill();
+        let kind = Kind::of(reservation.consumer());
         let mut account = self.account.lock();
-        let missing = account.missing(limit, can_spill, reservation.size(), additional);
+        let missing = account.missing(limit, kind, reservation.size(), additional);
         if missing > 0 {
             drop(account);
             self.reclaim(missing);
             account = self.account.lock();
         }
-        if account.allows(limit, can_spill, reservation.size(), additional) {
-            account.add(can_spill, additional);
+        if account.allows(limit, kind, reservation.size(), additional) {
+            account.add(kind, additional);
             return Ok(());
         }
         Err(DataFusionError::ResourcesExhausted(format!(
@@ -220,6 +257,23 @@ mod tests {
         assert_eq!((ledger.reserved(), ledger.peak()), (101, 101));
         drop(reservation);
         assert_eq!(ledger.reserved(), 0);
+    }
+
+    #[test]
+    fn exchanges_get_a_quarter_whatever_others_hold() {
+        let ledger = Arc::new(MemoryLedger::new(Some(1000)));
+        let pool: Arc<dyn MemoryPool> = Arc::clone(&ledger) as _;
+        let others = MemoryConsumer::new("merge").register(&pool);
+        others.try_grow(1000).unwrap();
+        let exchanges =
+            [0, 1].map(|i| MemoryConsumer::new(format!("RepartitionExec[{i}]")).with_can_spill(true).register(&pool));
+        exchanges[0].try_grow(150).unwrap();
+        exchanges[1].try_grow(100).unwrap();
+        assert!(exchanges[0].try_grow(1).is_err());
+        exchanges[1].shrink(50);
+        exchanges[0].try_grow(50).unwrap();
+        drop(exchanges);
+        assert_eq!((ledger.reserved(), ledger.account.lock().exchanged), (1000, 0));
     }
 
     #[test]

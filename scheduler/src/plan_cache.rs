@@ -8,7 +8,7 @@
 //! A statement is known by its text, the types of its parameters and the settings of its session. A template is good for one
 //! version of the names and of each table it reads: after a commit the next execution plans anew.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use datafusion::arrow::datatypes::DataType;
@@ -73,6 +73,8 @@ pub(crate) struct CachedTemplate {
     pub(crate) config: SessionConfig,
     statement: String,
     uses: AtomicU64,
+    /// Whether all indexes that it reads could be opened. They stay open.
+    is_sound: AtomicBool,
 }
 
 /// What the cache says of a statement.
@@ -137,7 +139,14 @@ impl PlanCache {
         config: SessionConfig,
     ) -> Arc<CachedTemplate> {
         let statement: String = statement.chars().take(SHOWN_MAX).collect();
-        let cached = Arc::new(CachedTemplate { template, names, config, statement, uses: AtomicU64::new(0) });
+        let cached = Arc::new(CachedTemplate {
+            template,
+            names,
+            config,
+            statement,
+            uses: AtomicU64::new(0),
+            is_sound: AtomicBool::new(false),
+        });
         self.change(key, |known| {
             let mut all = vec![Arc::clone(&cached)];
             if let Some(Entry::Templates(others)) = known {
@@ -187,6 +196,16 @@ impl PlanCache {
 impl CachedTemplate {
     fn bytes(&self) -> usize {
         TEMPLATE_BYTES + self.statement.len() + SEGMENT_BYTES * self.template.segments()
+    }
+
+    /// Whether all indexes that it reads are known to be usable.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_sound.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that they are.
+    pub(crate) fn found_sound(&self) {
+        self.is_sound.store(true, Ordering::Relaxed);
     }
 
     /// Counts an execution.

@@ -27,7 +27,7 @@ pub struct Session {
 #[derive(Clone)]
 pub(crate) struct Current {
     /// A session state without a catalog, made with the settings.
-    pub(crate) template: SessionState,
+    pub(crate) template: Arc<SessionState>,
     pub(crate) settings: Arc<Settings>,
     /// A hash of everything that is set: sessions in which it is the same plan alike.
     pub(crate) fingerprint: u64,
@@ -55,7 +55,7 @@ impl Session {
     /// A session with default settings. `base` is the configuration that settings change, `fingerprint` that of the
     /// defaults.
     pub(crate) fn new(base: SessionConfig, template: SessionState, fingerprint: u64) -> Self {
-        let current = Current { template, settings: Arc::default(), fingerprint };
+        let current = Current { template: Arc::new(template), settings: Arc::default(), fingerprint };
         Self { base, current: Mutex::new(current), prepared: Mutex::default() }
     }
 
@@ -100,7 +100,7 @@ impl Session {
         // Planner and operators find the settings in the state they are handed.
         config.set_extension(Arc::clone(&settings));
         current.fingerprint = fingerprint(&config, &settings);
-        current.template = session_state(config, runtime, settings.vector_topk())?;
+        current.template = Arc::new(session_state(config, runtime, settings.vector_topk())?);
         current.settings = settings;
         Ok(Arc::clone(&current.settings))
     }

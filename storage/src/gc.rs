@@ -158,7 +158,13 @@ impl Database {
     /// Appends the empty commit that every transaction under way has to be rebased over. False when it did not get
     /// through this time.
     async fn fence_table(&self, handle: &TableHandle) -> Result<bool> {
-        let commit = |base| TableCommit { operation: "GC".into(), base, idempotency: None, actions: Vec::new() };
+        let commit = |base| TableCommit {
+            operation: "GC".into(),
+            base,
+            idempotency: None,
+            members: Vec::new(),
+            actions: Vec::new(),
+        };
         let _turn = handle.writing.lock().await;
         for attempt in 1..=FENCE_TRIES {
             let head = handle.head().await?;

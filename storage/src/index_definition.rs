@@ -31,12 +31,14 @@ impl IndexDefinition {
 
     /// The index of a segment; `None` where it has not been built yet.
     pub fn index_of<'a>(&self, segment: &'a Segment) -> Option<&'a Sidecar> {
-        self.find(segment, &self.kind())
+        let is_of_method = |kind: &str| kind == self.method;
+        self.find(segment, is_of_method)
     }
 
     /// How well the index of a segment answers.
     pub fn calibration_of<'a>(&self, segment: &'a Segment) -> Option<&'a Sidecar> {
-        self.find(segment, &self.calibration_kind())
+        let is_of_method = |kind: &str| kind.strip_suffix(CALIBRATION) == Some(self.method.as_str());
+        self.find(segment, is_of_method)
     }
 
     /// Whether a sidecar belongs to an index of this description.
@@ -51,8 +53,12 @@ impl IndexDefinition {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn find<'a>(&self, segment: &'a Segment, kind: &SidecarKind) -> Option<&'a Sidecar> {
-        segment.sidecars.iter().find(|sidecar| sidecar.kind == *kind && self.owns(sidecar))
+    fn find<'a>(&self, segment: &'a Segment, is_wanted: impl Fn(&str) -> bool) -> Option<&'a Sidecar> {
+        segment.sidecars.iter().find(|sidecar| {
+            matches!(&sidecar.kind, SidecarKind::Index(kind) if is_wanted(kind))
+                && sidecar.columns == self.columns
+                && sidecar.parameters == self.parameters
+        })
     }
 }
 

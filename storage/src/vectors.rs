@@ -13,12 +13,14 @@
 mod tests;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanBufferBuilder, FixedSizeListArray};
 use arrow::datatypes::Float32Type;
 
 use crate::error::{Error, Result};
 use crate::schema::VECTOR_DIMENSIONS_MAX;
+use crate::store::FileBytes;
 
 #[cfg(target_endian = "big")]
 compile_error!("vectors are mapped as little-endian f32; this platform is big-endian");
@@ -142,6 +144,39 @@ fn refused(detail: &'static str) -> Error {
     Error::Corrupted { path: "vectors sidecar".into(), detail: detail.into() }
 }
 
+/// The bytes as f32; `None` where they are not aligned to 4 or not whole ones.
+fn floats(bytes: &[u8]) -> Option<&[f32]> {
+    // SAFETY: every bit pattern is a valid f32, and align_to only ever yields correctly aligned parts of `bytes`.
+    let (before, floats, after) = unsafe { bytes.align_to::<f32>() };
+    (before.is_empty() && after.is_empty()).then_some(floats)
+}
+
+/// A sidecar that was checked once, to be looked into many times.
+#[derive(Debug, Clone)]
+pub struct OpenVectors {
+    bytes: Arc<dyn FileBytes>,
+    rows: usize,
+    dim: usize,
+    null_count: usize,
+}
+
+impl OpenVectors {
+    /// Checks a file: see [`View::parse`].
+    pub fn new(bytes: Arc<dyn FileBytes>) -> Result<Self> {
+        let View { rows, dim, null_count, .. } = View::parse(bytes.as_slice())?;
+        Ok(Self { bytes, rows, dim, null_count })
+    }
+
+    /// What is in it.
+    pub fn view(&self) -> View<'_> {
+        let Self { bytes, rows, dim, null_count } = self;
+        let body = bytes.as_slice().get(DATA_OFFSET..).unwrap_or_default();
+        let (data, rest) = body.split_at_checked(rows * dim * size_of::<f32>()).unwrap_or_default();
+        let validity = rest.get(..rows.div_ceil(8)).filter(|_| *null_count > 0);
+        View { rows: *rows, dim: *dim, data: floats(data).unwrap_or_default(), null_count: *null_count, validity }
+    }
+}
+
 impl<'a> View<'a> {
     /// Checks any bytes and borrows the vectors in them. Reads the frame and the validity bitmap only, never the
     /// vectors. The bytes must be aligned to 4, as mapped files and Arrow buffers are.
@@ -184,11 +219,7 @@ impl<'a> View<'a> {
             return Err(wrong());
         }
         let (data, bitmap) = body.split_at(data_len);
-        // SAFETY: every bit pattern is a valid f32, and align_to only ever yields correctly aligned parts of `data`.
-        let (before, data, after) = unsafe { data.align_to::<f32>() };
-        if !before.is_empty() || !after.is_empty() {
-            return Err(refused("the bytes are not aligned to 4"));
-        }
+        let data = floats(data).ok_or_else(|| refused("the bytes are not aligned to 4"))?;
         let validity = (null_count > 0).then_some(bitmap);
         if let Some(bitmap) = validity {
             let valid: u64 = bitmap.iter().map(|byte| u64::from(byte.count_ones())).sum();

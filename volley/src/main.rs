@@ -38,6 +38,10 @@ use arguments::{Arguments, Command, Common};
 use console::Console;
 use failure::Failure;
 
+/// Queries allocate little and often, on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match start(&arguments) {

@@ -18,7 +18,7 @@ const MISS: f64 = 0.005;
 /// A segment and those of its rows that may be found.
 #[derive(Clone)]
 pub(super) struct Candidates {
-    pub(super) segment: SegmentHandle,
+    pub(super) segment: Arc<SegmentHandle>,
     /// `None`: all rows.
     pub(super) allowed: Option<Arc<RowSet>>,
     pub(super) count: usize,

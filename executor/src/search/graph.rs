@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::common::Result;
 use futures::future::try_join_all;
-use volley_index::hnsw::{self, FilterMode, Scratch};
+use volley_index::hnsw::{self, CodeError, FilterMode, Rescore, Scratch};
 use volley_index::{Hit, Matrix, RowSet, cost};
 
 use crate::error::Error;
@@ -29,7 +29,8 @@ thread_local! {
 /// What traversals of one segment found.
 #[derive(Debug, Default)]
 pub(super) struct GraphHits {
-    /// Per query, as many of the nearest rows as the search wants, as far as they were found, by their f32 distances;
+    /// Per query, the nearest rows by their f32 distances, as far as they were found and may be among those that the search
+    /// wants of all segments;
     /// `None` where the traversal gave up or found too few, so that an exact search is to be made.
     pub(super) hits: Vec<Option<Vec<Hit>>>,
     /// Distances computed, those in f32 included.
@@ -66,7 +67,8 @@ pub(super) async fn search_graphs(
     // Of one that has to be read first nobody knows how long it takes.
     let cold = searches.iter().filter(|search| !search.index.is_warm()).count();
     let run = |group: Vec<GraphSearch>, request: &SearchRequest, stop: &Stop| {
-        group.into_iter().map(|search| search.run(request, stop)).collect::<Result<Vec<_>>>()
+        let mut so_far = vec![SoFar::default(); request.query_count()];
+        group.into_iter().map(|search| search.run(request, &mut so_far, stop)).collect::<Result<Vec<_>>>()
     };
     let is_alone = searches.len().min(workers.parallelism) <= 1;
     if cold == 0 && (expected_ns <= HERE_NS || is_alone && expected_ns <= ALONE_NS) {
@@ -85,8 +87,30 @@ pub(super) async fn search_graphs(
     Ok(found.await?.into_iter().flatten().collect())
 }
 
+/// What is known of one query after some of the segments were searched for it, one after another.
+#[derive(Debug, Clone, Default)]
+struct SoFar {
+    /// The distances of the k nearest rows, ascending.
+    nearest: Vec<f32>,
+    error: CodeError,
+}
+
+impl SoFar {
+    /// The distance beyond which no row is among the k nearest any more.
+    fn floor(&self, k: usize) -> f32 {
+        k.checked_sub(1).and_then(|last| self.nearest.get(last)).copied().unwrap_or(f32::INFINITY)
+    }
+
+    fn add(&mut self, hits: &[Hit], k: usize) {
+        self.nearest.extend(hits.iter().map(|hit| hit.distance));
+        self.nearest.sort_unstable_by(f32::total_cmp);
+        self.nearest.truncate(k);
+    }
+}
+
 impl GraphSearch {
-    fn run(self, request: &SearchRequest, stop: &Stop) -> Result<GraphHits> {
+    /// Searches it, after the segments that `so_far` knows.
+    fn run(self, request: &SearchRequest, so_far: &mut [SoFar], stop: &Stop) -> Result<GraphHits> {
         let begun = Instant::now();
         let internal = |error: volley_index::Error| Error::Internal { detail: error.to_string() };
         let queries = Matrix::new(&request.queries, request.dim).map_err(internal)?;
@@ -107,12 +131,15 @@ impl GraphSearch {
         let walked = SCRATCH.with_borrow_mut(|scratch| hnsw::search(&view, queries, &walk, scratch));
         let wanted = self.k.min(self.allowed_count);
         let mut found = GraphHits::default();
-        for (number, walked) in walked.into_iter().enumerate() {
-            found.distances += walked.distances + walked.hits.len() as u64;
+        let rescore = Rescore { rows, metric: request.metric, k: request.k, ties: request.ties };
+        for ((number, walked), so_far) in walked.into_iter().enumerate().zip(so_far) {
             found.filter_tests += walked.filter_tests;
-            let (query, floor) = (queries.row(number), request.floor_of(number));
+            let floor = request.floor_of(number).min(so_far.floor(request.k));
+            let seen = so_far.error.seen();
             let rescored = (!walked.exhausted && walked.hits.len() >= wanted)
-                .then(|| hnsw::rescore(rows, request.metric, query, &walked.hits, request.k, request.ties, floor));
+                .then(|| rescore.run(queries.row(number), &walked.hits, floor, &mut so_far.error));
+            so_far.add(rescored.as_deref().unwrap_or_default(), request.k);
+            found.distances += walked.distances + (so_far.error.seen() - seen) as u64;
             // How many hits the beam had is not known once they are filtered.
             let is_full = walked.hits.len() >= ef || walk.mode == FilterMode::Post && walk.allowed.is_some();
             let is_cut = |hits: &Vec<Hit>| match walked.hits.last() {

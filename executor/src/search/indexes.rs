@@ -9,6 +9,7 @@ use datafusion::execution::cache::lru_queue::LruQueue;
 use parking_lot::Mutex;
 use volley_index::Matrix;
 use volley_index::calibration::Calibration;
+use volley_index::cost::{self, Choice};
 use volley_index::hnsw::{HnswView, Validated};
 use volley_storage::ErrorKind;
 use volley_storage::index_definition::IndexDefinition;
@@ -33,6 +34,8 @@ pub(crate) struct SegmentIndex {
     calibration: Calibration,
     /// Whether it has been searched, so that it is likely to be in memory.
     was_walked: AtomicBool,
+    /// The search that came last, and the way that was chosen for it: most are alike.
+    chosen: Mutex<Option<(cost::Search, Choice)>>,
 }
 
 impl SegmentIndex {
@@ -48,7 +51,8 @@ impl SegmentIndex {
     ) -> Result<Option<Arc<Self>>> {
         let opened = open_index(set.storage(), set.table(), segment, definition).await?;
         Ok(opened.map(|(bytes, facts, calibration)| {
-            Arc::new(Self { bytes, facts, calibration, was_walked: AtomicBool::new(false) })
+            let (was_walked, chosen) = (AtomicBool::new(false), Mutex::new(None));
+            Arc::new(Self { bytes, facts, calibration, was_walked, chosen })
         }))
     }
 
@@ -68,9 +72,13 @@ impl SegmentIndex {
         &self.facts
     }
 
-    /// How well it answers.
-    pub(crate) fn calibration(&self) -> &Calibration {
-        &self.calibration
+    /// How to search it: see [`cost::choose`].
+    pub(crate) fn choose(&self, search: cost::Search) -> Choice {
+        let mut chosen = self.chosen.lock();
+        match *chosen {
+            Some((known, choice)) if known == search => choice,
+            _ => chosen.insert((search, cost::choose(&self.calibration, &search))).1,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::row_ids::RowIdsOf;
 #[derive(Debug)]
 pub(super) struct Found {
     /// The segment.
-    pub(super) segment: SegmentHandle,
+    pub(super) segment: Arc<SegmentHandle>,
     /// Rows that the filter and the deletions leave; `None`: all. NULL vectors included.
     pub(super) allowed: Option<Arc<RowSet>>,
     /// Per query, the hits with a distance.

@@ -136,7 +136,7 @@ impl Segments<'_> {
     /// The rows of a segment that may be found.
     async fn candidates(&self, ordinal: u32) -> Result<Candidates> {
         self.workers.stop.check()?;
-        let segment = self.request.segments.get(ordinal)?.clone();
+        let segment = Arc::clone(self.request.segments.get(ordinal)?);
         let allowed = self.allowed.of(self.request, &segment, self.task).await?;
         let count = allowed.as_ref().map_or(segment.segment.rows as usize, |allowed| allowed.count());
         Ok(Candidates { segment, allowed, count })
@@ -241,7 +241,7 @@ impl Segments<'_> {
             ef: approximate.ef,
             preference: approximate.strategy.into(),
         };
-        cost::choose(index.calibration(), &search)
+        index.choose(search)
     }
 
     /// What a traversal found; where it gave up, what is there.
@@ -280,7 +280,7 @@ impl Segments<'_> {
     fn nothing_yet(&self, candidates: &Candidates, way: Way) -> Searched {
         let Candidates { segment, allowed, count } = candidates;
         let found = Found {
-            segment: segment.clone(),
+            segment: Arc::clone(segment),
             allowed: allowed.clone(),
             hits: vec![Vec::new(); self.request.query_count()],
             row_ids: RowIdsOf::From(0),

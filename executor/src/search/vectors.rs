@@ -14,8 +14,7 @@ use volley_index::RowSet;
 use volley_storage::ids::FieldId;
 use volley_storage::schema::field_id;
 use volley_storage::segment::SegmentData;
-use volley_storage::store::FileBytes;
-use volley_storage::vectors::View;
+use volley_storage::vectors::OpenVectors;
 
 use crate::error::Error;
 use crate::segment_set::{SegmentHandle, SegmentSet, split_row_address};
@@ -32,7 +31,7 @@ pub(super) struct Decoded {
 #[derive(Debug, Clone)]
 pub(super) enum SegmentVectors {
     /// The raw vectors beside the segment's data, mapped where the store is local.
-    Sidecar(Arc<dyn FileBytes>),
+    Sidecar(OpenVectors),
     /// The column itself: rows inside a commit.
     Column(FixedSizeListArray),
     /// The column decoded from the data file, which has no sidecar for it.
@@ -53,7 +52,8 @@ impl SegmentVectors {
         let vectors = match (&segment.segment.data, segment.segment.vectors(column)) {
             (SegmentData::Inline(batch), _) => Self::of_batch(batch, column)?,
             (_, Some(sidecar)) => {
-                Self::Sidecar(set.storage().open(set.table(), &sidecar.file).await.map_err(Error::from)?)
+                let bytes = set.storage().open(set.table(), &sidecar.file).await.map_err(Error::from)?;
+                Self::Sidecar(OpenVectors::new(bytes).map_err(Error::from)?)
             }
             (_, None) => Self::Decoded(Arc::new(decode(set, segment, column, dim, task).await?)),
         };
@@ -64,7 +64,7 @@ impl SegmentVectors {
     /// All values, `dim` a row; NULL rows hold anything.
     pub(super) fn data(&self) -> Result<&[f32]> {
         match self {
-            Self::Sidecar(bytes) => Ok(View::parse(bytes.as_slice()).map_err(Error::from)?.data),
+            Self::Sidecar(sidecar) => Ok(sidecar.view().data),
             Self::Column(column) => match column.values().as_any().downcast_ref::<Float32Array>() {
                 Some(values) => Ok(values.values()),
                 None => Err(Error::Internal { detail: format!("{} is no vector", column.data_type()) }.into()),
@@ -78,8 +78,8 @@ impl SegmentVectors {
     pub(super) fn nulls(&self, rows: usize) -> Result<Option<RowSet>> {
         let mut nulls = RowSet::new_empty(rows);
         match self {
-            Self::Sidecar(bytes) => {
-                let view = View::parse(bytes.as_slice()).map_err(Error::from)?;
+            Self::Sidecar(sidecar) => {
+                let view = sidecar.view();
                 if view.null_count == 0 {
                     return Ok(None);
                 }
@@ -108,10 +108,7 @@ impl SegmentVectors {
 
     fn check(&self, segment: &SegmentHandle, dim: usize) -> Result<()> {
         let (rows, actual) = match self {
-            Self::Sidecar(bytes) => {
-                let view = View::parse(bytes.as_slice()).map_err(Error::from)?;
-                (view.rows, view.dim)
-            }
+            Self::Sidecar(sidecar) => (sidecar.view().rows, sidecar.view().dim),
             Self::Column(column) => (column.len(), column.value_length() as usize),
             Self::Decoded(_) | Self::AllNull => return Ok(()),
         };

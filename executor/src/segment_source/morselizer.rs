@@ -73,7 +73,7 @@ impl Morselizer for SegmentMorselizer {
         match &segment.segment.data {
             SegmentData::Inline(rows) => Ok(Box::new(InlinePlanner(InlineMorsel {
                 set: Arc::clone(set),
-                segment: segment.clone(),
+                segment: Arc::clone(segment),
                 rows: Arc::clone(rows),
                 access,
                 scan: self.inline.clone(),
@@ -189,7 +189,7 @@ impl MorselPlanner for InlinePlanner {
 #[derive(Debug)]
 struct InlineMorsel {
     set: Arc<SegmentSet>,
-    segment: SegmentHandle,
+    segment: Arc<SegmentHandle>,
     rows: Arc<RecordBatch>,
     access: RowAccess,
     scan: InlineScan,

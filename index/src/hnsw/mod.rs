@@ -11,7 +11,7 @@
 //! | `validate.rs` | [`validate`]: whether bytes are such a file, completely, once per content |
 //! | `view.rs`, `graph.rs` | [`HnswView`]: a file that can be searched, straight from mapped bytes |
 //! | `search/` | [`search`]: the walk, with an effort, a filter, a budget and a floor for every query |
-//! | `rescore.rs` | [`rescore`]: exact distances of what a walk found |
+//! | `rescore.rs` | [`Rescore`]: exact distances of what a walk found |
 //!
 //! A search is `search` for some more than k candidates, then `rescore` for k hits. Walks take no locks: a file has any
 //! number of readers, each with a [`Scratch`] of its own.
@@ -33,7 +33,7 @@ pub use self::{
     build::{BuildRequest, build},
     error::{BuildError, Malformed},
     params::HnswParams,
-    rescore::rescore,
+    rescore::{CodeError, Rescore, rescore},
     search::{FilterMode, Scratch, Walk, Walked, search},
     validate::{Validated, validate},
     view::HnswView,

@@ -82,7 +82,10 @@ impl Template {
     ///
     /// `plan` is not optimized and has placeholders, whose values now are `values`: limits are part of the plan, so they
     /// are [fixed](Self::fits).
-    pub async fn plan(state: &SessionState, plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Planned> {
+    pub async fn plan(mut state: SessionState, plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Planned> {
+        // A search works on many threads by itself; what stands above it has few rows, which are not worth dealing out.
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        let state = &state;
         let Some(tables) = tables_of(plan)? else { return Ok(Planned::Never) };
         let (plan, fixed) = with_fixed_limits(plan.clone(), values)?;
         let none = || Ok(if fixed.is_empty() { Planned::Never } else { Planned::NotNow });

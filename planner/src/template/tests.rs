@@ -24,7 +24,7 @@ async fn plan_of(pair: &Pair, query: &str, values: &[ScalarValue]) -> LogicalPla
 
 async fn template(pair: &Pair, query: &str, values: &[ScalarValue]) -> Option<Box<Template>> {
     let plan = plan_of(pair, query, values).await;
-    match Template::plan(&pair.with.state(), &plan, values).await.unwrap() {
+    match Template::plan(pair.with.state(), &plan, values).await.unwrap() {
         Planned::Template(template) => Some(template),
         Planned::NotNow | Planned::Never => None,
     }
@@ -61,6 +61,10 @@ async fn a_bound_template_answers_as_the_statement_does() {
             ["[1,1]", "[3, 0]"].map(|v| vec![text(v)]).into(),
         ),
         ("SELECT id FROM docs WHERE emb <-> $1 < 2 ORDER BY emb <-> $1, id LIMIT 3", near().map(|v| vec![v]).into()),
+        (
+            "SELECT id, $2, id + $2 AS sum FROM docs ORDER BY emb <-> $1, id LIMIT 3",
+            [3i64, 4].map(|n| vec![vector(&[1.0, 2.0]), ScalarValue::from(n)]).into(),
+        ),
         (
             "SELECT id, tenant FROM docs WHERE tenant = $2 ORDER BY emb <-> $1, id LIMIT 6",
             [Some(0i64), Some(1), None, Some(7)].map(|t| vec![vector(&[1.0, 2.0]), ScalarValue::Int64(t)]).into(),

@@ -122,7 +122,7 @@ impl Running {
         let names = self.shared.database.catalog().snapshot().await?;
         let store = Arc::clone(&self.shared.store);
         let settings = Arc::clone(&self.current.settings);
-        Ok(QueryCatalog::new(names, store, self.current.template.clone(), settings))
+        Ok(QueryCatalog::new(names, store, self.current.template.as_ref().clone(), settings))
     }
 
     /// The same names, one of which stands for something else.
@@ -132,7 +132,12 @@ impl Running {
             schema.insert(name.name.clone(), entry);
         }
         let settings = Arc::clone(&self.current.settings);
-        QueryCatalog::new(Arc::new(names), Arc::clone(&self.shared.store), self.current.template.clone(), settings)
+        QueryCatalog::new(
+            Arc::new(names),
+            Arc::clone(&self.shared.store),
+            self.current.template.as_ref().clone(),
+            settings,
+        )
     }
 
     /// A name with its schema; names of other catalogs do not exist.

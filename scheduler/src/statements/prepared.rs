@@ -44,7 +44,7 @@ impl Running {
         if arguments.len() < prepared.types.len() {
             return Err(Error::ParameterCount { expected: prepared.types.len(), given: arguments.len() });
         }
-        let state = self.current.template.clone();
+        let state = self.current.template.as_ref().clone();
         let mut values = Vec::with_capacity(arguments.len());
         for (position, argument) in arguments.into_iter().enumerate() {
             values.push(constant(&state, argument, prepared.types.get(position))?);

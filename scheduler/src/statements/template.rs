@@ -96,9 +96,10 @@ impl Running {
         }
         // Names that planning makes up are counted by the state, so that this one is not used twice.
         let state = catalog.state();
-        match Template::plan(&state, plan, values).await {
+        let config = state.config().clone();
+        match Template::plan(state, plan, values).await {
             Ok(Planned::Template(template)) => {
-                let (names, config) = (catalog.names().version, state.config().clone());
+                let names = catalog.names().version;
                 let cached = plans.keep(key, &self.request.sql, template, names, config);
                 self.run(tag, &cached).await
             }
@@ -129,7 +130,10 @@ impl Running {
         let Some(plan) = template.bind(self.request.parameters.values()) else { return Ok(None) };
         cached.used();
         let task = self.task(cached);
-        let notices = unusable_indexes(&plan, &task).await?;
+        let notices = if cached.is_sound() { Vec::new() } else { unusable_indexes(&plan, &task).await? };
+        if notices.is_empty() {
+            cached.found_sound();
+        }
         let result = if template.rows_max() <= ROWS_AT_ONCE {
             QueryResult::batches(tag, plan.schema(), collect(plan, task).await?)
         } else {

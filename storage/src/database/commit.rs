@@ -2,20 +2,21 @@
 //!
 //! | at the same time | what happens |
 //! |---|---|
-//! | append, append | both land; with a primary key after the own keys were looked for in what landed between |
+//! | append, append | both land (in one commit if they meet: together.rs); with a primary key after the own keys were looked for in what landed between |
 //! | deletes of different rows of a segment | both land, the deletion vectors united |
 //! | deletes of the same row | the first one lands, the other is a conflict: its statement runs again |
 //! | delete, removal of the segment (fold, compaction) | whichever lands first; the other is a conflict |
 //! | change of schema, anything | conflict |
 
-use super::{Database, keys::NewKeys};
+use super::together::{Member, can_be_shared};
+use super::{Database, TableHandle, keys::NewKeys};
 use crate::error::{Error, Result};
 use crate::fold;
 use crate::ids::{SegmentId, TableId, Version};
 use crate::log::{Appended, CHECKPOINT_EVERY, Draft, Head, Log};
 use crate::planted::{PlantedBug, planted};
 use crate::store::{Committed, Transaction};
-use crate::table::{TableState, encode_commit};
+use crate::table::{TableState, encode_commit, holds};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -28,8 +29,21 @@ const STAGED_MS_MAX: u64 = 24 * 3600 * 1000;
 impl Database {
     pub(super) async fn commit_transaction(&self, txn: Transaction) -> Result<Committed> {
         let table = self.table(txn.base.table);
-        let keys = NewKeys::of(&txn).await?;
+        if can_be_shared(&txn) {
+            return self.commit_together(&table, txn).await;
+        }
         let _turn = table.writing.lock().await;
+        self.commit_in_turn(&table, &txn, &[]).await
+    }
+
+    /// Commits a transaction, or several that were made one: `members`. Called by whoever's turn it is to write.
+    pub(super) async fn commit_in_turn(
+        &self,
+        table: &TableHandle,
+        txn: &Transaction,
+        members: &[Member],
+    ) -> Result<Committed> {
+        let keys = NewKeys::of(txn).await?;
         let mut head = table.head_for_writing(txn.base.version).await?;
         let mut probed = HashSet::new();
         for attempt in 0..COMMIT_TRIES {
@@ -37,13 +51,24 @@ impl Database {
                 table.log.files.back_off(attempt).await;
                 head = table.head().await?;
             }
-            if self.applied_before(&table.log, &head, &txn).await? {
+            if txn.idempotency.as_ref().is_some_and(|key| head.state.idempotency.contains_key(key)) {
                 return Ok(Committed { snapshot: head.state.snapshot.clone(), replayed: true });
             }
-            self.check_age(&txn)?;
-            let change = self.rebase(&txn, &head.state).await?;
+            for member in members {
+                if self.applied_before(&table.log, &head, member).await? {
+                    let detail = "a part of it was committed before".into();
+                    return Err(Error::Conflict { table: txn.base.table, detail });
+                }
+            }
+            let alone = Member { txn: txn.id, base: txn.base.version };
+            if members.is_empty() && self.applied_before(&table.log, &head, &alone).await? {
+                return Ok(Committed { snapshot: head.state.snapshot.clone(), replayed: true });
+            }
+            self.check_age(txn)?;
+            let mut change = self.rebase(txn, &head.state).await?;
+            change.commit.members = members.iter().map(|member| member.txn).collect();
             if attempt == 0 || !planted(PlantedBug::KeysNotProbedAgain) {
-                self.probe_keys(&txn, &keys, &head.state, &change.deleted, &mut probed).await?;
+                self.probe_keys(txn, &keys, &head.state, &change.deleted, &mut probed).await?;
             }
             let commit_ts_ms = table.log.next_commit_ts(Some(&head));
             let version = head.version.next();
@@ -63,7 +88,7 @@ impl Database {
                 Appended::Unknown(version) => {
                     // The files stay: the commit may have landed, or land later.
                     if planted(PlantedBug::CleanUpAfterUnknown) {
-                        self.delete_staged(&txn).await;
+                        self.delete_staged(txn).await;
                     }
                     return Err(Error::CommitUnknown { table: txn.base.table, version, txn: txn.id });
                 }
@@ -74,31 +99,27 @@ impl Database {
     }
 
     /// Whether the log holds this transaction already: an earlier call did not learn its fate, or the client repeats a
-    /// change under the same idempotency key.
+    /// change.
     async fn applied_before(
         &self,
         log: &Log<TableState>,
         head: &Arc<Head<TableState>>,
-        txn: &Transaction,
+        &Member { txn, base }: &Member,
     ) -> Result<bool> {
-        if txn.idempotency.as_ref().is_some_and(|key| head.state.idempotency.contains_key(key)) {
-            return Ok(true);
-        }
-        if let Some(known) = head.state.remembers(txn.base.version, txn.id) {
+        if let Some(known) = head.state.remembers(base, txn) {
             return Ok(known);
         }
         // What lies below the floor is deleted, or is a commit that landed in a slot after it had been freed and does
         // not count. There nobody can tell any more, and applying the transaction again may be once too often.
-        let unknown = |version| Error::CommitUnknown { table: txn.base.table, version, txn: txn.id };
-        let first = txn.base.version.next();
+        let unknown = |version| Error::CommitUnknown { table: head.state.snapshot.table, version, txn };
+        let first = base.next();
         if first < log.floor().await? {
             return Err(unknown(first));
         }
         for version in (first.0..=head.version.0).rev().map(Version) {
-            match log.record(version).await? {
-                Some(record) if record.txn == txn.id => return Ok(true),
-                Some(_) => {}
-                None => return Err(unknown(version)),
+            let Some(record) = log.record(version).await? else { return Err(unknown(version)) };
+            if holds(&record, txn).map_err(|damage| damage.at(&log.files.commit(version)))? {
+                return Ok(true);
             }
         }
         Ok(false)

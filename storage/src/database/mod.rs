@@ -14,6 +14,7 @@ mod keys;
 mod rebase;
 #[cfg(test)]
 mod tests;
+mod together;
 mod verify;
 
 use crate::catalog::Catalog;
@@ -145,6 +146,7 @@ impl TableStore for Database {
             operation: "CREATE TABLE".into(),
             base: Version(0),
             idempotency: None,
+            members: Vec::new(),
             actions: vec![TableAction::Create { schema: Arc::new(schema), properties }],
         };
         let commit_ts_ms = handle.log.next_commit_ts(None);

@@ -65,6 +65,7 @@ impl Database {
             operation: txn.operation.clone(),
             base: txn.base.version,
             idempotency: txn.idempotency.clone(),
+            members: Vec::new(),
             actions,
         };
         Ok(Change { commit, deleted })

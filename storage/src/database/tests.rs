@@ -4,6 +4,7 @@ use crate::environments::memory_env;
 use crate::fixtures::{begin, delete, ids, insert, read, table};
 use crate::ids::TxnId;
 use crate::segment::SegmentData;
+use futures::future::join_all;
 use object_store::ObjectStoreExt;
 
 /// Two processes on one data directory.
@@ -266,4 +267,53 @@ async fn verify_names_what_is_damaged() {
         }
         a.env().store.put(path, sound.into()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn appends_that_meet_share_commits() {
+    let (a, b) = two().await;
+    let t = table(&a, false).await;
+    let mut transactions = Vec::new();
+    for id in 0..40 {
+        transactions.push(insert(&a, t, &[id]).await.unwrap());
+    }
+    let done = join_all(transactions.iter().map(|txn| a.commit(txn.clone()))).await;
+    let mut versions: Vec<Version> = done.into_iter().map(|done| done.unwrap().snapshot.version).collect();
+    versions.dedup();
+    // The first goes alone, the others meet while it is written.
+    assert_eq!(versions, [Version(1), Version(2)]);
+    let snapshot = b.snapshot(t, Consistency::Strong).await.unwrap();
+    let rows = read(&b, &snapshot).await.unwrap();
+    let numbered: Vec<(u64, i64)> = rows.iter().map(|row| (row.row_id, row.id)).collect();
+    assert_eq!(numbered, (0..40).map(|id| (id as u64, id)).collect::<Vec<_>>());
+    // Whoever did not hear the answer asks again: where the transaction is remembered, and, behind a checkpoint, where the
+    // log has to be read.
+    for id in 40..60 {
+        a.commit(insert(&a, t, &[id]).await.unwrap()).await.unwrap();
+    }
+    a.settle().await;
+    let late = Database::open(a.env().clone()).await.unwrap();
+    for (number, txn) in transactions.iter().enumerate() {
+        for database in [&a, &b, &late] {
+            assert!(database.commit(txn.clone()).await.unwrap().replayed, "{number}");
+        }
+    }
+    assert!(join_all(transactions.iter().map(|txn| a.commit(txn.clone()))).await.iter().flatten().all(|d| d.replayed));
+    assert_eq!(ids(&late, t).await, (0..60).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_append_is_its_own_error() {
+    let (a, _) = two().await;
+    let t = table(&a, true).await;
+    let mut transactions = Vec::new();
+    for id in [1, 2, 3, 2, 4, 1] {
+        transactions.push(insert(&a, t, &[id]).await.unwrap());
+    }
+    let done = join_all(transactions.into_iter().map(|txn| a.commit(txn))).await;
+    let landed: Vec<bool> = done.iter().map(|done| done.is_ok()).collect();
+    assert_eq!(landed, [true, true, true, false, true, false]);
+    let keys: Vec<String> = done.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+    assert!(keys[0].contains('2') && keys[1].contains('1'), "{keys:?}");
+    assert_eq!(ids(&a, t).await, [1, 2, 3, 4]);
 }

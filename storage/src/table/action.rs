@@ -1,6 +1,6 @@
 //! One commit to a table, as types.
 
-use crate::ids::{SegmentId, Version};
+use crate::ids::{SegmentId, TxnId, Version};
 use crate::schema::TableSchema;
 use crate::segment::{Deletes, Segment, Sidecar};
 use crate::snapshot::TableProperties;
@@ -13,6 +13,8 @@ pub(crate) struct TableCommit {
     /// The version that the change was computed on.
     pub(crate) base: Version,
     pub(crate) idempotency: Option<(String, u64)>,
+    /// The transactions that landed together in this commit; none where its own is the only one.
+    pub(crate) members: Vec<TxnId>,
     pub(crate) actions: Vec<TableAction>,
 }
 

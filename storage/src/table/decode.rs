@@ -5,7 +5,7 @@ use super::action::{TableAction, TableCommit};
 use super::{arrow_bytes, proto};
 use crate::deletion;
 use crate::error::Error;
-use crate::ids::{FieldId, RowId, SchemaId, SegmentId, ShardId, Version};
+use crate::ids::{FieldId, RowId, SchemaId, SegmentId, ShardId, TxnId, Version};
 use crate::log::{Damage, Record};
 use crate::schema::{TableSchema, field_id};
 use crate::segment::{
@@ -50,8 +50,25 @@ pub(super) fn decode_commit(body: Bytes, schema: Option<&Arc<TableSchema>>) -> D
         operation: message.operation,
         base: Version(message.base_version),
         idempotency: message.idempotency.map(|key| (key.client, key.sequence)),
+        members: message.members.iter().map(member).collect::<Decoded<_>>()?,
         actions,
     })
+}
+
+fn member(bytes: &Bytes) -> Decoded<TxnId> {
+    let bytes =
+        <[u8; 16]>::try_from(bytes.as_ref()).map_err(|_| Damage::corrupted("a transaction's id is cut short"))?;
+    Ok(TxnId(Ulid::from_bytes(bytes)))
+}
+
+/// Whether a commit holds this transaction, by itself or together with others. Needs no schema.
+pub(crate) fn holds(record: &Record, txn: TxnId) -> Decoded<bool> {
+    if record.txn == txn {
+        return Ok(true);
+    }
+    let message = proto::Commit::decode(record.body.clone())?;
+    let members: Vec<TxnId> = message.members.iter().map(member).collect::<Decoded<_>>()?;
+    Ok(members.contains(&txn))
 }
 
 pub(super) fn decode_checkpoint(body: Bytes) -> Decoded<Checkpoint> {

@@ -27,6 +27,7 @@ pub(crate) fn encode_commit(commit: &TableCommit, schema: SchemaId) -> Result<Ve
         idempotency,
         actions,
         schema_id: schema.0,
+        members: commit.members.iter().map(|txn| Bytes::copy_from_slice(&txn.0.to_bytes())).collect(),
     };
     Ok(message.encode_to_vec())
 }

@@ -16,6 +16,9 @@ pub(crate) struct Commit {
     pub(crate) actions: Vec<Action>,
     #[prost(uint32, tag = "5")]
     pub(crate) schema_id: u32,
+    /// The transactions that landed together under the envelope's one, 16 bytes each.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub(crate) members: Vec<Bytes>,
 }
 
 /// A client's own number of a change.

@@ -82,8 +82,12 @@ impl TableState {
             keys.insert(key.clone(), commit_ts_ms);
         }
         next.recent.push_back((version, txn));
-        if next.recent.len() > RECENT_MAX {
-            next.recent.pop_front();
+        next.recent.extend(commit.members.iter().map(|member| (version, *member)));
+        // Whole versions go: of each that is there all transactions are.
+        while next.recent.len() > RECENT_MAX
+            && let Some((oldest, _)) = next.recent.front().copied().filter(|(oldest, _)| *oldest < version)
+        {
+            next.recent.retain(|(known, _)| *known > oldest);
         }
         Ok(next)
     }

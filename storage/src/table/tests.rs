@@ -55,6 +55,7 @@ fn everything() -> TableCommit {
         operation: "EVERYTHING".into(),
         base: Version(0),
         idempotency: Some(("client".into(), 12)),
+        members: vec![TxnId(Ulid::from_parts(7, 8)), TxnId(Ulid::from_parts(9, 10))],
         actions: vec![
             TableAction::Add(Arc::new(inline)),
             TableAction::Add(Arc::new(stored)),
@@ -71,7 +72,13 @@ fn everything() -> TableCommit {
 fn created() -> TableState {
     let create =
         TableAction::Create { schema: Arc::new(fixtures::schema(true)), properties: TableProperties { shards: 4 } };
-    let commit = TableCommit { operation: "CREATE".into(), base: Version(0), idempotency: None, actions: vec![create] };
+    let commit = TableCommit {
+        operation: "CREATE".into(),
+        base: Version(0),
+        idempotency: None,
+        members: Vec::new(),
+        actions: vec![create],
+    };
     let record = record(Version(0), RecordForm::Commit, encode_commit(&commit, SchemaId(0)).unwrap());
     TableState::replay(&TABLE, None, &record).unwrap()
 }
@@ -165,8 +172,13 @@ fn commits_that_break_an_invariant_are_refused() {
     ];
     for action in wrong {
         let shown = format!("{action:?}");
-        let commit =
-            TableCommit { operation: String::new(), base: Version(1), idempotency: None, actions: vec![action] };
+        let commit = TableCommit {
+            operation: String::new(),
+            base: Version(1),
+            idempotency: None,
+            members: Vec::new(),
+            actions: vec![action],
+        };
         let applied = TableState::apply(TABLE, Some(&state), &commit, Version(2), 102, TxnId(Ulid::nil()));
         assert!(applied.is_err(), "{shown}");
     }
@@ -198,6 +210,7 @@ proptest! {
             operation: "CREATE".into(),
             base: Version(0),
             idempotency: None,
+            members: Vec::new(),
             actions: vec![TableAction::Create {
                 schema: state.snapshot.schema.clone(),
                 properties: TableProperties { shards: 4 },

@@ -194,3 +194,33 @@ fn nothing_and_one_are_searched_like_any_other_number() {
         }
     }
 }
+
+#[test]
+fn rescoring_stops_early_and_finds_what_rescoring_everything_finds() {
+    let (rows, queries) = (Rows::random(3000, 16, 5), Rows::random(40, 16, 6));
+    for metric in Metric::ALL {
+        for quantizer in Quantizer::ALL {
+            let index = Index::new(rows.clone(), params(metric, quantizer));
+            let walk = Walk { k: 400, ef: 400, ..Walk::default() };
+            let walked = search(&index.view(), queries.matrix(), &walk, &mut Scratch::new());
+            let mut computed = 0;
+            for (number, Walked { hits, .. }) in walked.iter().enumerate() {
+                let query = queries.matrix().row(number);
+                for (k, ties) in [(1, false), (10, true), (60, false)] {
+                    let rescore = Rescore { rows: rows.matrix(), metric, k, ties };
+                    // Nothing is known of how far such candidates are.
+                    let all: Vec<Hit> = hits.iter().map(|hit| Hit { distance: f32::NEG_INFINITY, ..*hit }).collect();
+                    let expected = rescore.run(query, &all, f32::NAN, &mut CodeError::default());
+                    let mut error = CodeError::default();
+                    assert_eq!(rescore.run(query, hits, f32::NAN, &mut error), expected, "{metric} {quantizer} {k}");
+                    computed += error.seen();
+                    // With what is known now, and a floor, it is the same again.
+                    let floor = expected[k / 2].distance;
+                    let near: Vec<Hit> = expected.iter().copied().filter(|hit| hit.distance <= floor).collect();
+                    assert_eq!(rescore.run(query, hits, floor, &mut error), near, "{metric} {quantizer} {k}");
+                }
+            }
+            assert!(computed < 40 * 3 * 400 / 2, "{metric} {quantizer}: {computed} of {}", 40 * 3 * 400);
+        }
+    }
+}
