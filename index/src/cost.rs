@@ -29,7 +29,7 @@ const ROWS_LOSS: f32 = 0.4;
 /// power as many. (In 16 segments, a share of 1/16, 0.31 times as many as in one on WordNet, 0.33 on Fashion-MNIST, 0.29 on
 /// GloVe, and so 0.4.)
 const PART_EASE: f32 = 0.4;
-/// A calibration is not read where more than this share of the neighbours is missed.
+/// That parts are easier is not relied on where more than this share of the neighbours is missed: it was not measured there.
 const MISSED_MAX: f32 = 0.25;
 /// Standard deviations by which post-filtering asks for more neighbours than the mean says are needed.
 const POST_MARGIN: f32 = 3.0;
@@ -147,7 +147,10 @@ pub fn expected_recall(calibration: &Calibration, search: &Search) -> Option<f32
 
 fn effort(calibration: &Calibration, search: &Search, k: usize, selectivity: f32) -> Option<Effort> {
     let ease = search.share.clamp(f32::MIN_POSITIVE, 1.0).powf(PART_EASE);
-    let eased = |effort: Effort| Effort { recall: 1.0 - (1.0 - effort.recall) * ease, ..effort };
+    let eased = |effort: Effort| match 1.0 - effort.recall {
+        missed if missed <= MISSED_MAX => Effort { recall: 1.0 - missed * ease, ..effort },
+        _ => effort,
+    };
     if let Some(ef) = search.ef {
         return calibration.at(k, selectivity, ef.max(search.asked) as f32).map(eased);
     }
@@ -156,7 +159,9 @@ fn effort(calibration: &Calibration, search: &Search, k: usize, selectivity: f32
         Source::Queries => missed,
         Source::Rows => missed * ROWS_LOSS,
     };
-    let of = |missed: f32| calibration.effort(k, selectivity, 1.0 - (missed / ease).min(MISSED_MAX), search.parts);
+    let of = |missed: f32| {
+        calibration.effort(k, selectivity, 1.0 - (missed / ease).min(missed.max(MISSED_MAX)), search.parts)
+    };
     of(strict).or_else(|| of(missed)).map(eased)
 }
 

@@ -88,10 +88,11 @@ impl Account {
 
     /// How many bytes the others would have to give back before [`Self::allows`] does.
     fn missing(&self, limit: usize, kind: Kind, held: usize, additional: usize) -> usize {
-        if self.allows(limit, kind, held, additional) {
-            return 0;
-        }
         let used = self.used().saturating_add(additional);
+        if self.allows(limit, kind, held, additional) {
+            // What an exchange may have beyond the limit caches give back where they can.
+            return used.saturating_sub(limit);
+        }
         let share = held.saturating_add(additional).saturating_mul(self.spillers.max(1)) / 3 * 4;
         let for_share = if kind == Kind::Spills { share.saturating_sub(self.shared(limit)) } else { 0 };
         used.saturating_sub(limit).max(for_share)

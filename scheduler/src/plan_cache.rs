@@ -73,7 +73,7 @@ pub(crate) struct CachedTemplate {
     pub(crate) config: SessionConfig,
     statement: String,
     uses: AtomicU64,
-    /// Whether all indexes that it reads could be opened. They stay open.
+    /// Whether all indexes that it reads could be opened. They stay open, as long as there are not thousands.
     is_sound: AtomicBool,
 }
 

@@ -3,7 +3,7 @@
 //! The nearest k rows of a table lie in its segments somehow. A segment that holds a sixteenth of the rows is asked for
 //! fewer than k, the quantile of what it should hold ([`volley_index::cost::share_of_k`]), and so takes less effort. Where
 //! all that it was asked for belong to the k nearest of all, it may hold more, and is asked for more. So the outcome is that
-//! of asking every segment for k, and depends on nothing but the rows.
+//! of asking every segment for k.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

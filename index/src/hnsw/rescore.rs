@@ -9,8 +9,8 @@ const SEEN_MIN: usize = 16;
 /// How many times the largest difference seen no row is expected to differ by.
 const MARGIN: f32 = 3.0;
 
-/// By how much the distances of codes differ from the exact ones, as far as was seen for one query. Segments with codes of
-/// one kind differ alike.
+/// By how much the distances of codes differ from the exact ones, as far as was seen for one query, in one segment or in
+/// several.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CodeError {
     largest: f32,
@@ -62,8 +62,9 @@ impl Rescore<'_> {
         let query = kernel.prepare(query);
         let mut top = TopK::new(self.k, floor, self.ties);
         let (mut ids, mut distances) = ([0; BLOCK], [0.0; BLOCK]);
-        for block in candidates.chunks(BLOCK) {
-            if block.first().is_some_and(|nearest| error.is_beyond(nearest.distance, top.limit())) {
+        for (number, block) in candidates.chunks(BLOCK).enumerate() {
+            // Rows of other segments may be shorter, and their codes nearer the truth: some of these have to be seen.
+            if number > 0 && block.first().is_some_and(|nearest| error.is_beyond(nearest.distance, top.limit())) {
                 break;
             }
             let (ids, distances) = (&mut ids[..block.len()], &mut distances[..block.len()]);
