@@ -15,6 +15,7 @@ use std::time::Instant;
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use volley_benches::aligned::Aligned;
 use volley_benches::vectors::Vectors;
 use volley_index::hnsw::{BuildRequest, HnswParams, HnswView, Scratch, Walk, build, rescore, search, validate};
 use volley_index::{Matrix, Metric, Quantizer, RowSet};
@@ -97,26 +98,4 @@ fn answers(path: &Path) -> Result<Vec<f32>, Box<dyn Error>> {
         }
     }
     Ok(farthest)
-}
-
-/// Bytes at an address that the layout of an index file asks for, as a mapped file has.
-struct Aligned {
-    memory: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    const ALIGNMENT: usize = 64;
-
-    fn new(bytes: &[u8]) -> Self {
-        let mut memory = vec![0; bytes.len() + Self::ALIGNMENT];
-        let start = memory.as_ptr().align_offset(Self::ALIGNMENT);
-        memory[start..start + bytes.len()].copy_from_slice(bytes);
-        Self { memory, start, length: bytes.len() }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.length]
-    }
 }

@@ -9,5 +9,6 @@
 //! | `cargo bench -p volley-benches --bench kernels` | the distance kernels, from the cache |
 //! | `cargo bench -p volley-benches --bench analytics [-- SCALE]` | TPC-H on Volley tables against plain DataFusion over Parquet |
 
+pub mod aligned;
 pub mod bandwidth;
 pub mod vectors;

@@ -4,7 +4,9 @@
 //! client holds back the scan and a client that goes away stops it. Whoever waits for the query hears of a
 //! cancellation at once, even while the work is busy; the work stops at its next yield.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -14,7 +16,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -101,28 +103,42 @@ impl Limits {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let mut task = AbortOnDrop(runtime.spawn(work));
-        // A client that does not wait any longer drops this; work that does not yield hears of it so.
-        let stopped = self.stopped.clone().drop_guard();
-        let done = self.wait(&mut task).await;
-        stopped.disarm();
-        done
+        self.wait(async { (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault))) }).await
     }
 
-    async fn wait<T>(&self, task: &mut AbortOnDrop<Result<T>>) -> Result<T> {
-        tokio::select! {
+    /// Runs a piece of work on the thread that asks for it, with `runtime` for what it starts, until it is done or a limit is
+    /// reached; that is only looked at while the work waits for something.
+    pub(crate) async fn run_here<T>(&self, runtime: &Handle, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let inside = poll_fn(|context| {
+            let _inside = runtime.enter();
+            work.as_mut().poll(context)
+        });
+        self.wait(async { inside.await.unwrap_or_else(|_| Err(panicked())) }).await
+    }
+
+    async fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        // A client that does not wait any longer drops this; work that does not yield hears of it so.
+        let stopped = self.stopped.clone().drop_guard();
+        let mut work = pin!(work);
+        let done = tokio::select! {
             biased;
             reason = self.reached() => {
                 let stops = self.enter(STOPPED);
                 self.stopped.cancel();
-                if stops {
-                    return Err(reason);
+                match stops {
+                    true => Err(reason),
+                    // A commit goes on to its end. Work that commits in steps ends at the next and puts back what it changed.
+                    false => work.await.map_err(|error| match error.kind() {
+                        ErrorKind::Cancelled => reason,
+                        _ => error,
+                    }),
                 }
-                // A commit goes on to its end. Work that commits in steps ends at the next and puts back what it changed.
-                let done = (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault)));
-                done.map_err(|error| if error.kind() == ErrorKind::Cancelled { reason } else { error })
             },
-            done = &mut task.0 => done.unwrap_or_else(|fault| Err(fault_error(fault))),
-        }
+            done = &mut work => done,
+        };
+        stopped.disarm();
+        done
     }
 
     /// Pulls `stream` on `runtime`; the returned stream ends with an error when a limit is reached.
@@ -146,8 +162,12 @@ impl<T> Drop for AbortOnDrop<T> {
 fn fault_error(fault: tokio::task::JoinError) -> Error {
     match fault.is_cancelled() {
         true => Error::Cancelled,
-        false => Error::Internal { detail: "a query task panicked; please report the statement".to_owned() },
+        false => panicked(),
     }
+}
+
+fn panicked() -> Error {
+    Error::Internal { detail: "a query task panicked; please report the statement".to_owned() }
 }
 
 async fn pull(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<DfResult<RecordBatch>>) {

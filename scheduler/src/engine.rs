@@ -181,9 +181,15 @@ impl Engine {
             let current = request.session.current();
             let deadline = earliest(request.deadline, current.settings.statement_timeout());
             let limits = Limits::new(request.cancel.clone(), deadline);
-            let running = Running::new(Arc::clone(&self.shared), limits.clone(), request, current);
+            let mut running = Running::new(Arc::clone(&self.shared), limits.clone(), request, current);
             let cpu = self.shared.runtimes.cpu();
-            limits.run(&cpu, async move { running.execute().await }).await
+            let cached = running.look_up();
+            if let Some(cached) = cached.as_ref().filter(|cached| cached.is_short())
+                && let Some(result) = limits.run_here(&cpu, running.by_template("SELECT", cached)).await?
+            {
+                return Ok(result);
+            }
+            limits.run(&cpu, running.execute(cached)).await
         })
     }
 

@@ -25,6 +25,8 @@ use volley_storage::ids::Version;
 const SHOWN_MAX: usize = 400;
 /// Templates of one statement, where limits are parameters.
 const VARIANTS_MAX: usize = 8;
+/// After so many executions what a template reads is in memory, unless others needed the room.
+const WARM_USES: u64 = 4;
 /// What a template takes, roughly: its plan, and what it pins of each segment.
 const TEMPLATE_BYTES: usize = 16 << 10;
 const SEGMENT_BYTES: usize = 512;
@@ -206,6 +208,12 @@ impl CachedTemplate {
     /// Remembers that they are.
     pub(crate) fn found_sound(&self) {
         self.is_sound.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an execution is so short that the thread that asks for it may as well run it: handing it to another and
+    /// waiting for its answer takes longer.
+    pub(crate) fn is_short(&self) -> bool {
+        self.template.is_short() && self.is_sound() && self.uses.load(Ordering::Relaxed) >= WARM_USES
     }
 
     /// Counts an execution.

@@ -46,6 +46,10 @@ use crate::vector_topk::VectorTopK;
 
 /// Tables of fewer segments are not worth pruning for each execution.
 const PRUNED_MIN: usize = 4;
+/// Searches of more segments are not [short](Template::is_short).
+const SHORT_SEGMENTS_MAX: usize = 64;
+/// The same for searches of more rows.
+const SHORT_ROWS_MAX: usize = 1024;
 
 /// What came of planning a template.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub struct Template {
     plan: Arc<dyn ExecutionPlan>,
     rows_max: usize,
     segments: usize,
+    is_short: bool,
     pruning: Option<Pruning>,
     tables: Vec<(TableId, Version)>,
     fixed: Vec<(usize, ScalarValue)>,
@@ -101,9 +106,12 @@ impl Template {
         let plan = state.query_planner().create_physical_plan(&slotted, state).await?;
         let Some(search) = search_of(&plan) else { return none() };
         let (rows_max, segments) = (search.topk().k, search.segments().len());
+        // A filter may have to look at every row first.
+        let is_plain = search.topk().filter.is_none() && is_flat(&plan);
+        let is_short = is_plain && segments <= SHORT_SEGMENTS_MAX && rows_max <= SHORT_ROWS_MAX;
         let pruning = pruning.filter(|_| segments >= PRUNED_MIN);
         let parameters = values.len();
-        Ok(Planned::Template(Box::new(Self { plan, rows_max, segments, pruning, tables, fixed, parameters })))
+        Ok(Planned::Template(Box::new(Self { plan, rows_max, segments, is_short, pruning, tables, fixed, parameters })))
     }
 
     /// No answer has more rows.
@@ -114,6 +122,12 @@ impl Template {
     /// How many segments its table has.
     pub fn segments(&self) -> usize {
         self.segments
+    }
+
+    /// Whether an execution takes no more than about a millisecond of its thread and little of its stack, once what it reads
+    /// is in memory: searches that take longer move to other threads by themselves.
+    pub fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// How many parameters it has.
@@ -287,6 +301,15 @@ fn search_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&VectorTopKExec> {
         [child] if is_known => search_of(child),
         _ => None,
     }
+}
+
+/// Whether a plan puts out columns, constants and parameters, without computing anything from them.
+fn is_flat(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_flat_here = match plan.downcast_ref::<ProjectionExec>() {
+        Some(projection) => projection.expr().iter().all(|projected| projected.expr.children().len() <= 1),
+        None => true,
+    };
+    is_flat_here && plan.children().into_iter().all(is_flat)
 }
 
 /// The nodes anew, with values in their slots and no memory of earlier executions.

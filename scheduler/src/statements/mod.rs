@@ -31,7 +31,7 @@ use volley_storage::catalog::CatalogEntry;
 use crate::drive::Limits;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::plan_cache::PlanKey;
+use crate::plan_cache::{CachedTemplate, PlanKey};
 use crate::request::{QueryRequest, QueryResult};
 use crate::session::Current;
 
@@ -55,9 +55,11 @@ impl Running {
         Self { shared, limits, request, current, plan: None }
     }
 
-    /// Parses the text and executes the one statement in it.
-    pub(crate) async fn execute(mut self) -> Result<QueryResult> {
-        if let Some(result) = self.by_template("SELECT").await? {
+    /// Parses the text and executes the one statement in it, of which this template may be kept.
+    pub(crate) async fn execute(self, cached: Option<Arc<CachedTemplate>>) -> Result<QueryResult> {
+        if let Some(cached) = cached
+            && let Some(result) = self.by_template("SELECT", &cached).await?
+        {
             return Ok(result);
         }
         let count = sql::split_statements(&self.request.sql).len();

@@ -57,7 +57,9 @@ impl Running {
         running.plan = None;
         if let Some(text) = &prepared.text {
             running.request.sql.clone_from(text);
-            if let Some(result) = running.by_template(prepared.statement.tag()).await? {
+            if let Some(cached) = running.look_up()
+                && let Some(result) = running.by_template(prepared.statement.tag(), &cached).await?
+            {
                 return Ok(result);
             }
         }

@@ -26,33 +26,36 @@ const TEXT_MAX: usize = 64 << 10;
 const ROWS_AT_ONCE: usize = 1024;
 
 impl Running {
-    /// Runs the template that is kept of the statement with this text; `None` where it has to be planned.
-    pub(super) async fn by_template(&mut self, tag: &str) -> Result<Option<QueryResult>> {
+    /// The template that is kept of the statement with this text; `None` where it has to be planned.
+    pub(crate) fn look_up(&mut self) -> Option<Arc<CachedTemplate>> {
         let text = &self.request.sql;
         if text.len() > TEXT_MAX || !self.current.settings.plan_cache() {
-            return Ok(None);
+            return None;
         }
         let values = self.request.parameters.values();
         let key = PlanKey::new(text, values, self.current.fingerprint);
         let plans = &self.shared.plans;
-        let cached = match plans.look_up(&key, values) {
-            Lookup::Found(cached) => cached,
-            Lookup::Wanted => {
+        match plans.look_up(&key, values) {
+            Lookup::Found(cached) => {
                 self.plan = Some(key);
-                return Ok(None);
+                return Some(cached);
             }
-            Lookup::New => {
-                plans.saw(key);
-                return Ok(None);
+            Lookup::Wanted => self.plan = Some(key),
+            Lookup::New => plans.saw(key),
+            Lookup::Without => {}
+        }
+        None
+    }
+
+    /// Runs the template that was kept of the statement; `None` where it has to be planned.
+    pub(crate) async fn by_template(&self, tag: &str, cached: &Arc<CachedTemplate>) -> Result<Option<QueryResult>> {
+        if !self.is_current(cached).await? {
+            if let Some(key) = &self.plan {
+                self.shared.plans.outdated(key, cached);
             }
-            Lookup::Without => return Ok(None),
-        };
-        if !self.is_current(&cached).await? {
-            plans.outdated(&key, &cached);
-            self.plan = Some(key);
             return Ok(None);
         }
-        self.run(tag, &cached).await
+        self.run(tag, cached).await
     }
 
     /// The same for a statement with literals, of which those that can be are taken for parameters.
@@ -64,7 +67,9 @@ impl Running {
         let mut lifted = self.clone();
         lifted.request.sql = query.to_string();
         lifted.request.parameters = Parameters::Positional(values);
-        if let Some(result) = lifted.by_template(tag).await? {
+        if let Some(cached) = lifted.look_up()
+            && let Some(result) = lifted.by_template(tag, &cached).await?
+        {
             return Ok(Some(result));
         }
         let Some(key) = lifted.plan.clone() else { return Ok(None) };

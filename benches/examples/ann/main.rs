@@ -7,11 +7,13 @@
 //! filter and under each filter. Settings such as `volley.recall_target=0.99` may follow, `segments=16` to insert the rows in
 //! so many parts, `threads=1`, `k=100` to ask for other than 10 rows, `analyze=256` to calibrate by so many of the queries
 //! and ask the other ones, and `keep=DIR` to leave the data there, or to ask what an earlier run left there; `sweep` asks for
-//! several k, recall targets and calibrations.
+//! several k, recall targets and calibrations; `prepared` times the bare index call beside the prepared query that makes it.
 //!
 //! Prints one JSON object a line, so that a script can put it beside what other systems did: see `benches/peers.py`. `qps` is
 //! through SQL, planning and all; `search_ms` is the search alone and `expected` the mean of the recall it promised, as
 //! EXPLAIN ANALYZE reports them.
+
+mod prepared;
 
 use std::error::Error;
 use std::fs::File;
@@ -106,6 +108,7 @@ const GLOVE: Workload = Workload {
 };
 
 /// A query and the distances of its exact answer, ascending.
+#[derive(Clone)]
 struct Query {
     /// Which of the file's rows it is, from 1.
     number: usize,
@@ -113,6 +116,15 @@ struct Query {
     distances: Vec<f64>,
     /// Whether fewer than ten rows qualify, so that these are all.
     is_whole: bool,
+}
+
+impl Query {
+    fn components(&self) -> Fallible<Vec<f32>> {
+        match &self.vector {
+            ScalarValue::FixedSizeList(vector) => Ok(vector.value(0).as_primitive::<Float32Type>().values().to_vec()),
+            _ => Err("a query is no vector".into()),
+        }
+    }
 }
 
 #[tokio::main]
@@ -147,6 +159,12 @@ async fn main() -> Fallible<()> {
     let directory = Path::new(&directory);
     if !is_loaded {
         load(&engine, &session, workload, directory, segments).await?;
+    }
+    if rest.iter().any(|word| word == "prepared") {
+        let mut queries = read_queries(&directory.join(workload.queries), workload.truths[0].0, k)?;
+        queries.truncate(count);
+        let files = (workload, home, directory.join(workload.rows));
+        return prepared::compare(&engine, &session, (files.0, files.1, &files.2), (&queries, k)).await;
     }
     let asked = Asked { engine, session, directory, workload, count };
     if !rest.iter().any(|word| word == "sweep") {
@@ -284,10 +302,7 @@ async fn ask(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Quer
 async fn explained(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<(f64, f64)> {
     let (mut time, mut recall) = (0.0, 0.0);
     for query in queries {
-        let explain = format!("EXPLAIN ANALYZE {sql}");
-        let request = QueryRequest::new(explain, session).with_parameters(vec![query.vector.clone()]);
-        let batches = engine.execute(request).await?.collect().await?;
-        let text = pretty_format_batches(&batches)?.to_string();
+        let text = explained_text(engine, session, sql, query).await?;
         let (before, behind) = text.split_once("returned=").ok_or("no search")?;
         let (_, expected) = before.rsplit_once("expected_recall=").ok_or("nothing expected")?;
         recall += expected.split([' ', ',']).next().ok_or("nothing expected")?.parse::<f64>()?;
@@ -295,6 +310,14 @@ async fn explained(engine: &Engine, session: &Arc<Session>, sql: &str, queries: 
         time += behind.split_once("ms").ok_or("no time")?.0.parse::<f64>()?;
     }
     Ok((time / queries.len() as f64, recall / queries.len() as f64))
+}
+
+/// What EXPLAIN ANALYZE says.
+async fn explained_text(engine: &Engine, session: &Arc<Session>, sql: &str, query: &Query) -> Fallible<String> {
+    let explain = format!("EXPLAIN ANALYZE {sql}");
+    let request = QueryRequest::new(explain, session).with_parameters(vec![query.vector.clone()]);
+    let batches = engine.execute(request).await?.collect().await?;
+    Ok(pretty_format_batches(&batches)?.to_string())
 }
 
 fn read_queries(path: &Path, columns: &str, k: usize) -> Fallible<Vec<Query>> {
