@@ -39,6 +39,8 @@ use crate::vector_topk::DISTANCE_COLUMN;
 /// output: `columns` of the table, then __distance: the first k rows of the input, in its order
 /// ```
 ///
+/// Where [each batch](Self::of_each_batch) of the input is the answer to a query of its own, the first k rows of each.
+///
 /// It stands above the merge of all partitions, so that only winners are read. Both requirements are stated, because
 /// optimizers move merges and sorts about: with another order the first k rows would be other rows.
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ pub struct FetchRowsExec {
     segments: Arc<SegmentSet>,
     columns: Vec<FieldId>,
     k: usize,
+    is_each: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -75,7 +78,12 @@ impl FetchRowsExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, order, segments, columns, k, properties: Arc::new(properties), metrics })
+        Ok(Self { input, order, segments, columns, k, is_each: false, properties: Arc::new(properties), metrics })
+    }
+
+    /// The first k rows of every batch of another input, a batch for each.
+    pub fn of_each_batch(&self, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { input, is_each: true, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     /// The search.
@@ -118,45 +126,59 @@ fn output_order(order: &LexOrdering, searched: &SchemaRef, output: &SchemaRef) -
     LexOrdering::new(order.iter().map_while(key))
 }
 
-/// Takes the first k rows of the input and reads their columns.
-async fn fetch(
-    mut input: SendableRecordBatchStream,
-    task: Arc<TaskContext>,
+/// What to read.
+struct Fetch {
     segments: Arc<SegmentSet>,
     columns: Vec<FieldId>,
     k: usize,
+    is_each: bool,
     schema: SchemaRef,
     metrics: BaselineMetrics,
-) -> Result<RecordBatch> {
-    let searched = input.schema();
-    let mut batches = Vec::new();
-    let mut missing = k;
-    while missing > 0 {
-        let Some(batch) = input.try_next().await? else { break };
-        let batch = batch.slice(0, missing.min(batch.num_rows()));
-        missing -= batch.num_rows();
-        batches.push(batch);
-    }
-    // What is still running in the search is of no use any more.
-    drop(input);
-    let winners = concat_batches(&searched, &batches)?;
-    let addresses = as_uint64_array(winners.column(searched.index_of(ROW_ADDRESS_COLUMN)?))?;
+}
 
-    // Tie-breakers have been read by the search.
-    let known = |id: FieldId| searched.fields().iter().position(|field| field_id(field) == Some(id));
-    let unknown: Vec<FieldId> = columns.iter().copied().filter(|id| known(*id).is_none()).collect();
-    let fetched = fetch_rows(&task, &segments, addresses.values(), &unknown).await?;
-    let _timer = metrics.elapsed_compute().timer();
-    let mut fetched = fetched.columns().iter();
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    for id in columns {
-        match known(id).map(|index| winners.column(index)).or_else(|| fetched.next()) {
-            Some(array) => arrays.push(Arc::clone(array)),
-            None => return internal_err!("a fetched column is missing"),
+impl Fetch {
+    /// Takes the first k rows of the input, or of each of its batches, and reads their columns.
+    async fn run(self, mut input: SendableRecordBatchStream, task: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+        let searched = input.schema();
+        let mut batches = Vec::new();
+        let mut missing = self.k;
+        while missing > 0 {
+            let Some(batch) = input.try_next().await? else { break };
+            let batch = batch.slice(0, missing.min(batch.num_rows()));
+            missing -= if self.is_each { 0 } else { batch.num_rows() };
+            batches.push(batch);
         }
+        // What is still running in the search is of no use any more.
+        drop(input);
+        let winners = concat_batches(&searched, &batches)?;
+        let addresses = as_uint64_array(winners.column(searched.index_of(ROW_ADDRESS_COLUMN)?))?;
+
+        // Tie-breakers have been read by the search.
+        let known = |id: FieldId| searched.fields().iter().position(|field| field_id(field) == Some(id));
+        let unknown: Vec<FieldId> = self.columns.iter().copied().filter(|id| known(*id).is_none()).collect();
+        let fetched = fetch_rows(&task, &self.segments, addresses.values(), &unknown).await?;
+        let _timer = self.metrics.elapsed_compute().timer();
+        let mut fetched = fetched.columns().iter();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for id in self.columns {
+            match known(id).map(|index| winners.column(index)).or_else(|| fetched.next()) {
+                Some(array) => arrays.push(Arc::clone(array)),
+                None => return internal_err!("a fetched column is missing"),
+            }
+        }
+        arrays.push(Arc::clone(winners.column(searched.index_of(DISTANCE_COLUMN)?)));
+        let rows = RecordBatch::try_new(self.schema, arrays)?.record_output(&self.metrics);
+        if !self.is_each {
+            return Ok(vec![rows]);
+        }
+        let mut start = 0;
+        let part = |batch: RecordBatch| {
+            let part = rows.slice(start, batch.num_rows());
+            start += batch.num_rows();
+            part
+        };
+        Ok(batches.into_iter().map(part).collect())
     }
-    arrays.push(Arc::clone(winners.column(searched.index_of(DISTANCE_COLUMN)?)));
-    Ok(RecordBatch::try_new(schema, arrays)?.record_output(&metrics))
 }
 
 impl DisplayAs for FetchRowsExec {
@@ -239,10 +261,17 @@ impl ExecutionPlan for FetchRowsExec {
             return internal_err!("FetchRowsExec has one partition, not {partition}");
         }
         let input = self.input.execute(0, Arc::clone(&context))?;
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (segments, columns) = (Arc::clone(&self.segments), self.columns.clone());
-        let rows = fetch(input, context, segments, columns, self.k, self.schema(), metrics);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(rows))))
+        let fetch = Fetch {
+            segments: Arc::clone(&self.segments),
+            columns: self.columns.clone(),
+            k: self.k,
+            is_each: self.is_each,
+            schema: self.schema(),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+        };
+        let rows = stream::once(fetch.run(input, context));
+        let batches = rows.map_ok(|batches| stream::iter(batches.into_iter().map(Ok))).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

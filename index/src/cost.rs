@@ -10,7 +10,8 @@
 //!
 //! The cheapest is taken; c_x and c_w were measured when the index was built. A filter that correlates with the vectors may
 //! cost a traversal more than the calibration foresaw, so every traversal has a budget of distances, as much as the exact
-//! search would cost, after which the exact search is made: at most about twice the best choice.
+//! search would cost, after which the exact search is made: at most about twice the best choice. Whoever remembers what
+//! traversals under a filter took says so ([`Search::hardness`]), and pays twice only once.
 
 use crate::calibration::{Calibration, Effort, Source};
 
@@ -67,6 +68,9 @@ pub struct Search {
     pub ef: Option<usize>,
     /// How a filter is to be applied.
     pub preference: Preference,
+    /// How many times as many distances as calibration lets expect traversals under this filter take, as far as is known; 1
+    /// where nothing is. Calibration allows rows at random; a filter may be one of rows that are far from what is looked for.
+    pub hardness: f32,
 }
 
 /// How a segment is searched.
@@ -96,7 +100,9 @@ pub struct Walk {
     pub ef: usize,
     /// Distances after which an exact search is made instead.
     pub budget: u64,
-    /// Nanoseconds that it should take, by what calibration measured.
+    /// Distances that it should take, by what calibration measured and whatever [`Search::hardness`] says.
+    pub expected_distances: f32,
+    /// Nanoseconds that it should take.
     pub expected_ns: f32,
     /// The recall to expect.
     pub recall: f32,
@@ -116,7 +122,7 @@ pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
         let effort = effort(calibration, search, wanted, 1.0)?;
         Some((false, Effort { ef: effort.ef.max(wanted as f32), ..effort }))
     };
-    let walk_ns = |effort: &Effort| effort.distances * calibration.costs.walk_ns;
+    let walk_ns = |effort: &Effort| effort.distances * search.hardness * calibration.costs.walk_ns;
     let best = match search.preference {
         Preference::InFilter => in_filter,
         Preference::PostFilter => post_filter(),
@@ -132,11 +138,12 @@ pub fn choose(calibration: &Calibration, search: &Search) -> Choice {
     if walk_ns(&effort) >= exact_ns && !is_asked_for {
         return Choice::Exact(Why::Cheaper);
     }
-    let budget = (exact_ns.max(walk_ns(&effort)) / calibration.costs.walk_ns) as u64;
+    // However hard it was before: a way that is asked for is given up at the same point each time.
+    let budget = (exact_ns / calibration.costs.walk_ns).max(effort.distances) as u64;
     let ef = (effort.ef.ceil() as usize).max(search.asked).clamp(EF_MIN, EF_MAX);
     let expected_ns = walk_ns(&effort);
-    let Effort { recall, samples, .. } = effort;
-    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), expected_ns, recall, samples })
+    let Effort { recall, samples, distances: expected_distances, .. } = effort;
+    Choice::Walk(Walk { in_filter, ef, budget: budget.max(1), expected_distances, expected_ns, recall, samples })
 }
 
 /// The recall that a traversal for the target brings where nothing is filtered, whatever it costs; `None` where the
@@ -237,6 +244,7 @@ mod tests {
             target: 0.95,
             ef: None,
             preference: Preference::Cheapest,
+            hardness: 1.0,
         }
     }
 
@@ -259,6 +267,20 @@ mod tests {
         assert_eq!(choose(&calibration, &search(100_000, 1_000)), Choice::Exact(Why::Cheaper));
         assert_eq!(choose(&calibration, &search(500, 500)), Choice::Exact(Why::Cheaper));
         assert_eq!(choose(&calibration, &search(0, 0)), Choice::Exact(Why::Cheaper));
+    }
+
+    #[test]
+    fn filters_that_were_hard_are_searched_exactly() {
+        let calibration = calibration();
+        let easy = search(100_000, 20_000);
+        let walked = walk(choose(&calibration, &easy));
+        let hard = Search { hardness: 20.0, ..easy };
+        assert_eq!(choose(&calibration, &hard), Choice::Exact(Why::Cheaper));
+        let harder = walk(choose(&calibration, &Search { hardness: 1.5, ..easy }));
+        assert_eq!((harder.ef, harder.expected_distances), (walked.ef, walked.expected_distances));
+        let forced = |hardness| walk(choose(&calibration, &Search { ef: Some(100), hardness, ..easy })).budget;
+        assert_eq!(forced(1.0), forced(64.0));
+        assert!(harder.expected_ns > walked.expected_ns);
     }
 
     #[test]

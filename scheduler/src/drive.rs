@@ -2,13 +2,15 @@
 //!
 //! A query's stream is pulled by a task on the CPU runtime and handed over through a short channel, so that a slow
 //! client holds back the scan and a client that goes away stops it. Whoever waits for the query hears of a
-//! cancellation at once, even while the work is busy; the work stops at its next yield.
+//! cancellation at once, even while the work is busy; the work stops at its next yield. Only what takes less than a few
+//! milliseconds runs where it is asked for, up to where it has to wait.
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
@@ -19,7 +21,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, unconstrained};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use volley_storage::ErrorKind;
@@ -50,6 +52,11 @@ impl Limits {
         // Cancelled with the query, and also when its deadline passes or its client goes away.
         let stopped = cancel.child_token();
         Self { cancel, deadline, phase: Arc::new(AtomicU8::new(RUNNING)), stopped }
+    }
+
+    /// Limits of a part of the query, which ends with the query at the latest.
+    pub(crate) fn of_part(&self) -> Self {
+        Self::new(self.stopped.clone(), self.deadline)
     }
 
     /// Cancelled as soon as the query has to stop, for whichever reason: for work that cannot yield, and for work that
@@ -106,15 +113,27 @@ impl Limits {
         self.wait(async { (&mut task.0).await.unwrap_or_else(|fault| Err(fault_error(fault))) }).await
     }
 
-    /// Runs a piece of work on the thread that asks for it, with `runtime` for what it starts, until it is done or a limit is
-    /// reached; that is only looked at while the work waits for something.
-    pub(crate) async fn run_here<T>(&self, runtime: &Handle, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
-        let inside = poll_fn(|context| {
+    /// Runs a piece of work on the thread that asks for it, with `runtime` for what it starts, up to where it has to wait for
+    /// something; the rest, if any, as [`run`](Self::run) does, because whoever asks may not come back to it while others wait
+    /// for what it holds.
+    pub(crate) async fn run_here<T, F>(&self, runtime: &Handle, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+        // A task's allowance of steps would end this early now and then; there is but one step.
+        let begun = unconstrained(poll_fn(|context| {
             let _inside = runtime.enter();
-            work.as_mut().poll(context)
-        });
-        self.wait(async { inside.await.unwrap_or_else(|_| Err(panicked())) }).await
+            Poll::Ready(match self.reached().now_or_never() {
+                Some(reason) => Poll::Ready(Ok(Err(reason))),
+                None => work.as_mut().poll(context),
+            })
+        }));
+        match begun.await {
+            Poll::Ready(done) => done.unwrap_or_else(|_| Err(panicked())),
+            Poll::Pending => self.run(runtime, async move { work.await.unwrap_or_else(|_| Err(panicked())) }).await,
+        }
     }
 
     async fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -183,11 +183,17 @@ impl Engine {
             let limits = Limits::new(request.cancel.clone(), deadline);
             let mut running = Running::new(Arc::clone(&self.shared), limits.clone(), request, current);
             let cpu = self.shared.runtimes.cpu();
-            let cached = running.look_up();
-            if let Some(cached) = cached.as_ref().filter(|cached| cached.is_short())
-                && let Some(result) = limits.run_here(&cpu, running.by_template("SELECT", cached)).await?
-            {
-                return Ok(result);
+            let mut cached = running.look_up();
+            if let Some(short) = cached.take_if(|cached| cached.is_short()) {
+                let by_template = async move {
+                    let result = running.by_template("SELECT", &short).await?;
+                    Ok((running, result))
+                };
+                let (left, result) = limits.run_here(&cpu, by_template).await?;
+                match result {
+                    Some(result) => return Ok(result),
+                    None => running = left,
+                }
             }
             limits.run(&cpu, running.execute(cached)).await
         })

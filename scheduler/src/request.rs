@@ -43,14 +43,17 @@ pub enum Parameters {
     None,
     /// The value of `$i` stands at `i - 1`. Vectors come as `FixedSizeList<Float32>`, `List` of numbers, or text.
     Positional(Vec<ScalarValue>),
+    /// Several rows of such values, each with an answer of its own: for queries.
+    Rows(Arc<[Vec<ScalarValue>]>),
 }
 
 impl Parameters {
-    /// The values.
+    /// The values; those of the first row where there are several.
     pub fn values(&self) -> &[ScalarValue] {
         match self {
             Parameters::None => &[],
             Parameters::Positional(values) => values,
+            Parameters::Rows(rows) => rows.first().map_or(&[], Vec::as_slice),
         }
     }
 }
@@ -91,6 +94,13 @@ impl QueryRequest {
     /// The same with values for its parameters.
     pub fn with_parameters(mut self, values: Vec<ScalarValue>) -> Self {
         self.parameters = Parameters::Positional(values);
+        self
+    }
+
+    /// The same query for each of several rows of values. The answer has one batch for each row, in order, also where no row
+    /// of the table qualifies. Searches for many vectors at once share what they have in common.
+    pub fn with_parameter_rows(mut self, rows: Vec<Vec<ScalarValue>>) -> Self {
+        self.parameters = Parameters::Rows(rows.into());
         self
     }
 }

@@ -13,7 +13,7 @@ use volley_index::{Matrix, Metric};
 use crate::{Fallible, Query, Workload, explained_text};
 
 /// Times the same queries through the bare index, with the effort that the planner chose, and through SQL, `SELECT id`: by one
-/// thread, and by two sessions at a time. The table has to be one segment.
+/// thread, by two sessions at a time, and many at a time; the exact search as well. The table has to be one segment.
 pub(crate) async fn compare(
     engine: &Arc<Engine>,
     session: &Arc<Session>,
@@ -76,10 +76,18 @@ pub(crate) async fn compare(
         asked.await??;
     }
     let two = (2 * ROUNDS * queries.len()) as f64 / begun.elapsed().as_secs_f64();
+    let batched = ask_in_batches(engine, session, &sql, queries).await?;
+    let exact =
+        format!("SELECT {0} FROM items ORDER BY exact(embedding {1} $1) LIMIT {k}", workload.key, workload.operator);
+    let few = &queries[..queries.len().min(2 * BATCH)];
+    ask_all(engine, session, &exact, few).await?;
+    let exact_one = rate(&ask_all(engine, session, &exact, few).await?);
+    let exact_batched = ask_in_batches(engine, session, &exact, few).await?;
     let (bare_us, sql_us) = (median_us(&mut bare), median_us(&mut through_sql));
     println!(
         "{{\"system\":\"volley-prepared\",\"data\":\"{}\",\"k\":{k},\"ef\":{ef},\"index_us\":{bare_us:.1},\"sql_us\":{sql_us:.1},\
-         \"overhead_us\":{:.1},\"index_qps\":{:.0},\"qps\":{one:.0},\"qps_two_sessions\":{two:.0}}}",
+         \"overhead_us\":{:.1},\"index_qps\":{:.0},\"qps\":{one:.0},\"qps_two_sessions\":{two:.0},\"qps_batched\":{batched:.0},\
+         \"exact_qps\":{exact_one:.1},\"exact_qps_batched\":{exact_batched:.1}}}",
         workload.name,
         sql_us - bare_us,
         rate(&bare),
@@ -89,6 +97,9 @@ pub(crate) async fn compare(
 
 /// How often everything is asked; the first round is for warming up.
 const ROUNDS: usize = 4;
+
+/// Queries asked at a time.
+const BATCH: usize = 64;
 
 /// How long each query took.
 async fn ask_all(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<Vec<Duration>> {
@@ -103,6 +114,25 @@ async fn ask_all(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[
         }
     }
     Ok(taken)
+}
+
+/// Queries per second, where so many are asked at a time; the second round counts.
+async fn ask_in_batches(engine: &Engine, session: &Arc<Session>, sql: &str, queries: &[Query]) -> Fallible<f64> {
+    let mut taken = Duration::ZERO;
+    for _ in 0..2 {
+        taken = Duration::ZERO;
+        for part in queries.chunks(BATCH) {
+            let rows = part.iter().map(|query| vec![query.vector.clone()]).collect();
+            let begun = Instant::now();
+            let request = QueryRequest::new(sql, session).with_parameter_rows(rows);
+            let answers = engine.execute(request).await?.collect().await?;
+            taken += begun.elapsed();
+            if answers.len() != part.len() || answers.iter().any(|answer| answer.num_rows() == 0) {
+                return Err("a query of a batch has no answer".into());
+            }
+        }
+    }
+    Ok(queries.len() as f64 / taken.as_secs_f64())
 }
 
 fn rate(taken: &[Duration]) -> f64 {

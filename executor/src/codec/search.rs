@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::Result;
+use datafusion::common::{Result, not_impl_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -26,6 +26,8 @@ pub(super) fn encode_topk(node: &VectorTopKExec, converter: Converter<'_>) -> Re
     let (vector, vector_expr) = match &topk.query {
         Query::Constant(vector) => (vector.to_vec(), None),
         Query::Expression(expr) => (Vec::new(), Some(encode_expr(expr, converter)?)),
+        // Bound where it is executed, to be executed once.
+        Query::Several(_) => return not_impl_err!("a search for several vectors is not sent elsewhere"),
     };
     let ties = topk.ties.iter().map(|tie| self::tie(tie.column.0, tie.options));
     let filter = topk.filter.as_ref();

@@ -57,6 +57,13 @@ pub(super) fn all() -> impl Iterator<Item = ScalarUDF> {
     [Target::Vector, Target::VectorOrNull, Target::Text, Target::List].into_iter().map(udf)
 }
 
+/// Whether a function of this name is what a cast from or to a vector became.
+pub fn is_vector_cast(name: &str) -> bool {
+    [Target::Vector, Target::VectorOrNull, Target::Text, Target::List]
+        .iter()
+        .any(|target| target.function_name() == name)
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CastFunction {
     name: &'static str,

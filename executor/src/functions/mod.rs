@@ -39,6 +39,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{ReturnFieldArgs, ScalarUDF};
 
+pub use cast::is_vector_cast;
 pub use cast_rewrite::{VectorCastRewrite, to_vector_expr};
 pub use distance::{function_of, metric_of};
 pub use info::version;

@@ -76,7 +76,9 @@ impl IndexFacts {
             return 1.0;
         }
         let (nodes, preference) = (self.rows, cost::Preference::Cheapest);
-        let search = cost::Search { nodes, allowed: nodes, k, asked: k, share: 1.0, parts: 1, target, ef, preference };
+        let (share, parts, hardness) = (1.0, 1, 1.0);
+        let search =
+            cost::Search { nodes, allowed: nodes, k, asked: k, share, parts, target, ef, preference, hardness };
         cost::expected_recall(&self.calibration, &search).unwrap_or(1.0)
     }
 }

@@ -14,12 +14,20 @@ use volley_storage::ids::{FieldId, SegmentId};
 
 use crate::kept::{Kept, KeptStatistics, Reclaim};
 use crate::search::SearchRequest;
+use crate::search::hardness::Hardness;
 use crate::segment_set::SegmentHandle;
 use crate::segment_source::matching_rows;
 
 /// Row sets by segment and filter: a bit a row. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct AllowedRows(Kept<Key, Arc<RowSet>>);
+pub(super) struct AllowedRows(Kept<Key, Allowed>);
+
+/// The rows of a segment that may be found, and what is known of searching among them.
+#[derive(Debug, Clone)]
+pub(super) struct Allowed {
+    pub(super) rows: Arc<RowSet>,
+    pub(super) hardness: Arc<Hardness>,
+}
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -51,15 +59,15 @@ impl AllowedRows {
         request: &SearchRequest,
         segment: &SegmentHandle,
         task: &Arc<TaskContext>,
-    ) -> Result<Option<Arc<RowSet>>> {
+    ) -> Result<Option<Allowed>> {
         let filter = request.filter.as_ref().map(|filter| (Arc::clone(filter), request.filter_columns.clone()));
         let deleted = segment.deletes.as_ref().map_or(0, |deletes| deletes.len());
         if filter.is_none() && deleted == 0 {
             return Ok(None);
         }
         let key = Key { segment: segment.segment.id, deleted, filter };
-        if let Some(rows) = self.0.get(&key) {
-            return Ok(Some(rows));
+        if let Some(allowed) = self.0.get(&key) {
+            return Ok(Some(allowed));
         }
         let rows = Arc::new(match &request.filter {
             Some(filter) => {
@@ -69,8 +77,10 @@ impl AllowedRows {
         });
         // A filter's text is about as long as the filter is large.
         let text = key.filter.as_ref().map_or(0, |(filter, _)| filter.to_string().len());
-        self.0.put(key, Arc::clone(&rows), 512 + 2 * text + rows.len() / 8);
-        Ok(Some(rows))
+        let bytes = 512 + 2 * text + rows.len() / 8;
+        let allowed = Allowed { rows, hardness: Arc::default() };
+        self.0.put(key, allowed.clone(), bytes);
+        Ok(Some(allowed))
     }
 }
 

@@ -6,6 +6,7 @@ use volley_index::RowSet;
 use volley_index::cost::{self, Walk};
 
 use crate::search::graph::GraphSearch;
+use crate::search::hardness::Hardness;
 use crate::search::indexes::SegmentIndex;
 use crate::search::report::ExactWay;
 use crate::search::vectors::SegmentVectors;
@@ -22,6 +23,8 @@ pub(super) struct Candidates {
     /// `None`: all rows.
     pub(super) allowed: Option<Arc<RowSet>>,
     pub(super) count: usize,
+    /// What traversals that find these rows have taken; `None` where all may be found, as when the index was calibrated.
+    pub(super) hardness: Option<Arc<Hardness>>,
 }
 
 /// Such a segment with its index.

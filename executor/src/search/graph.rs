@@ -55,36 +55,59 @@ pub(super) struct GraphSearch {
     pub(super) walk: cost::Walk,
 }
 
-/// Searches graphs, each thread a share of them: a traversal takes less time than handing it to a thread does. One that is
-/// short is not handed over at all. What comes out is in the order of what goes in.
+/// Searches graphs, each thread a share of the queries, or of the graphs where there is one query: a traversal takes less
+/// time than handing it to a thread does. One that is short is not handed over at all. What comes out is in the order of what
+/// goes in.
 pub(super) async fn search_graphs(
     searches: Vec<GraphSearch>,
     request: &SearchRequest,
     workers: &Workers,
 ) -> Result<Vec<GraphHits>> {
-    let expected_ns: f32 =
-        searches.iter().map(|search| search.walk.expected_ns).sum::<f32>() * request.query_count() as f32;
+    let queries = request.query_count();
+    let expected_ns: f32 = searches.iter().map(|search| search.walk.expected_ns).sum::<f32>() * queries as f32;
     // Of one that has to be read first nobody knows how long it takes.
     let cold = searches.iter().filter(|search| !search.index.is_warm()).count();
     let run = |group: Vec<GraphSearch>, request: &SearchRequest, stop: &Stop| {
         let mut so_far = vec![SoFar::default(); request.query_count()];
         group.into_iter().map(|search| search.run(request, &mut so_far, stop)).collect::<Result<Vec<_>>>()
     };
-    let is_alone = searches.len().min(workers.parallelism) <= 1;
+    let threads = workers.parallelism.max(1);
+    let is_alone = searches.len().max(queries).min(threads) <= 1;
     if cold == 0 && (expected_ns <= HERE_NS || is_alone && expected_ns <= ALONE_NS) {
         return here(&workers.permits, &workers.stop, || run(searches, request, &workers.stop)).await;
     }
-    let share = searches.len().div_ceil(workers.parallelism.max(1));
+    let on_thread = |group: Vec<GraphSearch>, request: SearchRequest| {
+        let stop = Arc::clone(&workers.stop);
+        on_thread(&workers.permits, &workers.stop, move || run(group, &request, &stop))
+    };
+    if queries > 1 {
+        let parts = threads.min(queries);
+        let ranges = (0..parts).map(|part| queries * part / parts..queries * (part + 1) / parts);
+        let found = try_join_all(ranges.map(|range| on_thread(searches.clone(), request.of_queries(range)))).await?;
+        let of_search = |all: Vec<GraphHits>, part: Vec<GraphHits>| {
+            all.into_iter().zip(part).map(|(all, part)| all.with(part)).collect()
+        };
+        return Ok(found.into_iter().reduce(of_search).unwrap_or_default());
+    }
+    let share = searches.len().div_ceil(threads);
     let mut searches = searches.into_iter();
     let groups = std::iter::from_fn(|| {
         let group: Vec<GraphSearch> = searches.by_ref().take(share).collect();
         (!group.is_empty()).then_some(group)
     });
-    let found = try_join_all(groups.map(|group| {
-        let (request, stop) = (request.clone(), Arc::clone(&workers.stop));
-        on_thread(&workers.permits, &workers.stop, move || run(group, &request, &stop))
-    }));
+    let found = try_join_all(groups.map(|group| on_thread(group, request.clone())));
     Ok(found.await?.into_iter().flatten().collect())
+}
+
+impl GraphHits {
+    /// These, and those of the queries that come after.
+    fn with(mut self, later: GraphHits) -> Self {
+        self.hits.extend(later.hits);
+        self.distances += later.distances;
+        self.filter_tests += later.filter_tests;
+        self.time = self.time.max(later.time);
+        self
+    }
 }
 
 /// What is known of one query after some of the segments were searched for it, one after another.

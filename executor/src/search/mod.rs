@@ -23,6 +23,7 @@
 //! | `indexes` | the indexes of segments, opened |
 //! | `graph` | approximate search of segments |
 //! | `allowed` | which rows of a segment may be found |
+//! | `hardness` | what traversals under a filter have taken |
 //! | `vectors` | where a segment's vectors are |
 //! | `chunks` | exact search of one segment, in parallel |
 //! | `row_ids` | the row ids of a segment's rows |
@@ -33,6 +34,7 @@ mod allowed;
 mod candidates;
 mod chunks;
 mod graph;
+mod hardness;
 pub(crate) mod indexes;
 mod local;
 mod merge;

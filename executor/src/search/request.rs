@@ -58,6 +58,17 @@ impl SearchRequest {
         self.queries.len().checked_div(self.dim).unwrap_or(0)
     }
 
+    /// The same for some of its queries.
+    ///
+    /// # Panics
+    /// If there is no such query.
+    pub fn of_queries(&self, queries: impl Iterator<Item = usize> + Clone) -> Self {
+        let vectors =
+            queries.clone().flat_map(|query| &self.queries[query * self.dim..][..self.dim]).copied().collect();
+        let floor = self.floor.is_some().then(|| queries.map(|query| self.floor_of(query)).collect());
+        Self { queries: vectors, floor, ..self.clone() }
+    }
+
     /// Checks what the types leave open.
     pub fn check(&self) -> Result<()> {
         let bad = |detail: String| Err(Error::Internal { detail: format!("search request: {detail}") }.into());

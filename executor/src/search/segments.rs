@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use volley_index::RowSet;
 use volley_index::cost::{self, Choice, Walk, Why};
-use volley_index::{Hit, RowSet};
 
 use crate::error::Error;
 use crate::search::allowed::AllowedRows;
@@ -23,6 +23,7 @@ use crate::search::indexes::OpenIndexes;
 use crate::search::merge::{Found, kth_distance};
 use crate::search::report::{ExactWay, ExpectedRecall, SegmentGroup, Way};
 use crate::search::row_ids::RowIdsOf;
+use crate::search::stop::Floors;
 use crate::search::vectors::SegmentVectors;
 use crate::search::{Approximate, SearchRequest};
 
@@ -138,8 +139,9 @@ impl Segments<'_> {
         self.workers.stop.check()?;
         let segment = Arc::clone(self.request.segments.get(ordinal)?);
         let allowed = self.allowed.of(self.request, &segment, self.task).await?;
+        let (allowed, hardness) = allowed.map(|allowed| (allowed.rows, allowed.hardness)).unzip();
         let count = allowed.as_ref().map_or(segment.segment.rows as usize, |allowed| allowed.count());
-        Ok(Candidates { segment, allowed, count })
+        Ok(Candidates { segment, allowed, count, hardness })
     }
 
     async fn open(&self, ordinal: u32, approximate: &Approximate) -> Result<Opened> {
@@ -240,45 +242,65 @@ impl Segments<'_> {
             target: approximate.recall_target,
             ef: approximate.ef,
             preference: approximate.strategy.into(),
+            hardness: candidates.hardness.as_ref().map_or(1.0, |hardness| hardness.get()),
         };
-        index.choose(search)
+        let choice = index.choose(search);
+        if let Some(hardness) = &candidates.hardness {
+            hardness.chosen(&choice);
+        }
+        choice
     }
 
     /// What a traversal found; where it gave up, what is there.
     async fn walked(&self, segment: Indexed, walk: Walk, found: GraphHits) -> Result<Searched> {
-        let Some(hits) = found.hits.into_iter().collect::<Option<Vec<Vec<Hit>>>>() else {
-            let mut exact = self.all_of(segment.candidates, Some(segment.vectors), ExactWay::FellBack).await?;
-            exact.group.distances += found.distances;
-            exact.group.filter_tests += found.filter_tests;
-            exact.group.time += found.time;
-            return Ok(exact);
-        };
-        let way = match segment.candidates.allowed {
-            Some(_) if walk.in_filter => Way::InFilter,
-            Some(_) => Way::PostFilter,
-            None => Way::Graph,
-        };
-        let mut searched = self.nothing_yet(&segment.candidates, way);
-        if hits.iter().any(|hits| !hits.is_empty()) {
-            let segment = &segment.candidates.segment;
-            searched.found.row_ids = RowIdsOf::open(&self.request.segments, segment, self.task).await?;
+        if let Some(hardness) = &segment.candidates.hardness {
+            hardness.walked(&walk, &found);
         }
-        searched.found.hits = hits;
-        searched.group = SegmentGroup {
+        let given_up: Vec<usize> = (0..found.hits.len()).filter(|query| found.hits[*query].is_none()).collect();
+        let mut exact = match given_up.is_empty() {
+            true => None,
+            false => Some(self.all_for(&given_up, &segment).await?),
+        };
+        let mut group = SegmentGroup {
             ef: Some((walk.ef, walk.ef)),
             distances: found.distances,
             filter_tests: found.filter_tests,
             expected: Some(ExpectedRecall { recall: f64::from(walk.recall), samples: walk.samples }),
             time: found.time,
-            ..searched.group
+            ..self.nothing_yet(&segment.candidates, walk_of(&segment.candidates, &walk)).group
         };
-        searched.walked = Some(segment);
-        Ok(searched)
+        if let Some(exact) = &exact {
+            group.distances += exact.group.distances;
+            group.time += exact.group.time;
+        }
+        if let Some(mut exact) = exact.take_if(|_| given_up.len() == found.hits.len()) {
+            exact.group = SegmentGroup { ef: None, expected: None, way: exact.group.way, ..group };
+            return Ok(exact);
+        }
+        let mut searched = self.nothing_yet(&segment.candidates, group.way);
+        searched.found.hits = found.hits.into_iter().map(Option::unwrap_or_default).collect();
+        searched.bytes = exact.as_ref().map_or(0, |exact| exact.bytes);
+        for (query, hits) in given_up.into_iter().zip(exact.into_iter().flat_map(|exact| exact.found.hits)) {
+            searched.found.hits[query] = hits;
+        }
+        if searched.found.hits.iter().any(|hits| !hits.is_empty()) {
+            let segment = &segment.candidates.segment;
+            searched.found.row_ids = RowIdsOf::open(&self.request.segments, segment, self.task).await?;
+        }
+        Ok(Searched { group, walked: Some(segment), ..searched })
+    }
+
+    /// Compares all rows of a segment that may be found with those queries for which its traversal gave up.
+    async fn all_for(&self, queries: &[usize], segment: &Indexed) -> Result<Searched> {
+        let request = self.request.of_queries(queries.iter().copied());
+        let workers = Workers { floors: Arc::new(Floors::new(&request)), ..self.workers.clone() };
+        let some = Segments { request: &request, workers: &workers, ..*self };
+        some.all_of(segment.candidates.clone(), Some(segment.vectors.clone()), ExactWay::FellBack).await
     }
 
     /// A segment in which nothing has been found.
     fn nothing_yet(&self, candidates: &Candidates, way: Way) -> Searched {
-        let Candidates { segment, allowed, count } = candidates;
+        let Candidates { segment, allowed, count, .. } = candidates;
         let found = Found {
             segment: Arc::clone(segment),
             allowed: allowed.clone(),
@@ -297,5 +319,14 @@ impl Segments<'_> {
             time: Duration::ZERO,
         };
         Searched { found, group, bytes: 0, walked: None }
+    }
+}
+
+/// The way of a traversal.
+fn walk_of(candidates: &Candidates, walk: &Walk) -> Way {
+    match candidates.allowed {
+        Some(_) if walk.in_filter => Way::InFilter,
+        Some(_) => Way::PostFilter,
+        None => Way::Graph,
     }
 }

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
     apply_expression_roots,
 };
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use parking_lot::Mutex;
 use volley_storage::schema::vector_dimension;
 
@@ -30,7 +30,7 @@ use super::query::{constant, resolve};
 use super::report::{Report, Verify, measured_recall};
 use super::{Precision, Query, TopK};
 use crate::error::Error;
-use crate::search::{SearchMetrics, SearchRequest, Searcher};
+use crate::search::{QueryHits, SearchMetrics, SearchRequest, Searcher};
 use crate::segment_set::SegmentSet;
 use crate::segment_source::{SegmentSource, parts_of};
 
@@ -45,7 +45,7 @@ pub type Bind<'a> = dyn Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExp
 /// ```text
 /// input:  DataSourceExec over segments. Its file groups say which segments each partition has; it is never executed
 /// output: the tie-breakers, _rowaddr, _rowid, __distance: at most k rows a partition, ordered by distance with NULL
-///         last, then by the tie-breakers, then by row id
+///         last, then by the tie-breakers, then by row id; of several queries one batch each
 /// ```
 ///
 /// It knows of its partitions only what the scan below says, so whoever slices that scan's file groups (a router, a
@@ -109,6 +109,30 @@ impl VectorTopKExec {
         Ok(Some(Self { topk, left: segments.map(Arc::from), metrics, reports, ..self.clone() }))
     }
 
+    /// The same for several bindings at once: of one partition, a batch for each. `None` where they differ in more than the query
+    /// vector, and where one gives no vector to search with.
+    pub fn bound_to_all(&self, all: &[&Bind<'_>], segments: Option<&[u32]>) -> Result<Option<Self>> {
+        let Some((first, others)) = all.split_first() else { return Ok(None) };
+        let Some(mut bound) = self.bound(first, segments)? else { return Ok(None) };
+        let (Query::Expression(expr), Query::Constant(vector)) = (&self.topk.query, &bound.topk.query) else {
+            return Ok(None);
+        };
+        let mut vectors = vector.to_vec();
+        for bind in others {
+            if let (Some(open), Some(filter)) = (&self.topk.filter, &bound.topk.filter)
+                && &bind(&open.predicate)? != &filter.predicate
+            {
+                return Ok(None);
+            }
+            match constant(&bind(expr)?)?.filter(|vector| vector.len() == self.dimension) {
+                Some(vector) => vectors.extend_from_slice(&vector),
+                None => return Ok(None),
+            }
+        }
+        bound.topk.query = Query::Several(vectors.into());
+        Ok(Some(bound))
+    }
+
     /// What is searched for.
     pub fn topk(&self) -> &TopK {
         &self.topk
@@ -149,6 +173,7 @@ impl VectorTopKExec {
     fn request(&self, ordinals: Vec<u32>) -> Result<SearchRequest> {
         let topk = &self.topk;
         let (metric, query) = resolve(&topk.query, topk.metric, self.dimension)?;
+        let count = query.len().checked_div(self.dimension).unwrap_or(0);
         Ok(SearchRequest {
             segments: Arc::clone(&self.segments),
             ordinals,
@@ -164,32 +189,35 @@ impl VectorTopKExec {
                 Precision::Exact(_) => None,
                 Precision::Approximate { approximate, .. } => Some(approximate.clone()),
             },
-            floor: topk.bound.map(|bound| Arc::from([bound])),
+            floor: topk.bound.map(|bound| vec![bound; count].into()),
             projection: topk.ties.iter().map(|tie| tie.column).collect(),
             deadline: None,
         })
     }
 
-    /// Searches these segments.
-    async fn search(self, ordinals: Vec<u32>, counters: Counters, task: Arc<TaskContext>) -> Result<RecordBatch> {
+    /// Searches these segments: a batch for each query.
+    async fn search(self, ordinals: Vec<u32>, counters: Counters, task: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let request = self.request(ordinals)?;
         let begun = Instant::now();
         let searcher = Searcher::of(&task);
         let response = searcher.search(request.clone(), &task).await?;
         let time = begun.elapsed();
         counters.add(&response.metrics);
-        let Some(found) = response.queries.first() else {
-            return Err(Error::Internal { detail: "a searcher answered no query".into() }.into());
+        let Some(first) = response.queries.first().filter(|_| response.queries.len() == request.query_count()) else {
+            return Err(Error::Internal { detail: "a searcher did not answer every query".into() }.into());
         };
-        let batch = output_batch(&self.schema(), &self.topk.ties, self.topk.k, &found.hits, &found.columns)?;
+        let batch =
+            |found: &QueryHits| output_batch(&self.schema(), &self.topk.ties, self.topk.k, &found.hits, &found.columns);
+        let batches = response.queries.iter().map(batch).collect::<Result<Vec<_>>>()?;
+        let requested = self.topk.k * batches.len();
         let measured_recall = match task.session_config().get_extension::<Verify>() {
-            Some(_) => Some(measured_recall(searcher.as_ref(), request, &found.hits, &task).await?),
+            Some(_) => Some(measured_recall(searcher.as_ref(), request, &first.hits, &task).await?),
             None => None,
         };
-        let returned = batch.num_rows();
-        let report = Report { metrics: response.metrics, returned, requested: self.topk.k, measured_recall, time };
+        let returned = batches.iter().map(RecordBatch::num_rows).sum();
+        let report = Report { metrics: response.metrics, returned, requested, measured_recall, time };
         self.reports.lock().insert(counters.partition, report);
-        Ok(batch)
+        Ok(batches)
     }
 }
 
@@ -259,6 +287,9 @@ impl DisplayAs for VectorTopKExec {
         if let Query::Expression(query) = &topk.query {
             write!(f, ", query={}", shortened(&query.to_string()))?;
         }
+        if let Query::Several(vectors) = &topk.query {
+            write!(f, ", queries={}", vectors.len() / self.dimension)?;
+        }
         if !topk.ties.is_empty() {
             let ties = topk.ties.iter().map(|tie| format!("{} {}", name(tie.column), tie.options));
             write!(f, ", ties=[{}]", ties.collect::<Vec<_>>().join(", "))?;
@@ -300,7 +331,7 @@ impl ExecutionPlan for VectorTopKExec {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         let query = match &self.topk.query {
-            Query::Constant(_) => None,
+            Query::Constant(_) | Query::Several(_) => None,
             Query::Expression(query) => Some(query),
         };
         apply_expression_roots(self.topk.filter.iter().map(|filter| &filter.predicate).chain(query), f)
@@ -325,7 +356,8 @@ impl ExecutionPlan for VectorTopKExec {
         let ordinals = self.ordinals(partition)?;
         let counters = Counters::new(&self.metrics, partition);
         let searched = self.clone().search(ordinals, counters, context);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(searched))))
+        let batches = stream::once(searched).map_ok(|batches| stream::iter(batches.into_iter().map(Ok))).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

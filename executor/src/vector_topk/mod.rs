@@ -85,6 +85,8 @@ pub enum Query {
     Constant(Arc<[f32]>),
     /// An expression over no columns that gives the vector, or NULL, when the search begins.
     Expression(Arc<dyn PhysicalExpr>),
+    /// Several vectors, one after another, each with an answer of its own.
+    Several(Arc<[f32]>),
 }
 
 /// A column that decides between rows at the same distance.

@@ -18,6 +18,7 @@ use crate::types::scalar_to_vector;
 pub(super) fn resolve(query: &Query, metric: Metric, dimension: usize) -> Result<(Metric, Arc<[f32]>)> {
     let expression = match query {
         Query::Constant(vector) => return fitting(metric, Arc::clone(vector), dimension),
+        Query::Several(vectors) => return Ok((metric, Arc::clone(vectors))),
         Query::Expression(expression) => expression,
     };
     match value_of(expression)? {

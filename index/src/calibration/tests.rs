@@ -52,6 +52,7 @@ fn what_is_expected_is_found() {
                 target,
                 ef: None,
                 preference: Preference::InFilter,
+                hardness: 1.0,
             };
             let Choice::Walk(walk) = choose(&calibration, &wanted) else { panic!("{metric} {target}: exact") };
             let exact = ExactRequest { queries, metric, k: 10, filter: None, floor: None, ties: false, cancel: None };
@@ -144,6 +145,7 @@ fn small_and_empty_indexes_are_measured_too() {
             target: 0.95,
             ef: None,
             preference: Preference::Cheapest,
+            hardness: 1.0,
         };
         assert!(matches!(choose(&calibration, &wanted), Choice::Exact(_)));
     }

@@ -6,12 +6,14 @@
 //! | DELETE | the addresses of the rows to delete (`_rowaddr`) |
 
 mod assign;
+mod constant;
 mod copy;
 mod delete;
 mod insert;
 mod parquet_footer;
 
 pub use assign::{AssignmentMode, assign_columns};
+pub use constant::constant_rows;
 pub use copy::{first_file, plan_copy_from};
 pub use delete::plan_delete;
 pub use insert::plan_insert;

@@ -37,7 +37,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use volley_executor::fetch_rows::FetchRowsExec;
 use volley_executor::functions::metric_of;
-use volley_executor::vector_topk::VectorTopKExec;
+use volley_executor::vector_topk::{Bind, Query, VectorTopKExec};
 use volley_storage::ids::{TableId, Version};
 
 use self::slot::{has_slot, value_of, with_literals, with_slots, with_values};
@@ -50,6 +50,8 @@ const PRUNED_MIN: usize = 4;
 const SHORT_SEGMENTS_MAX: usize = 64;
 /// The same for searches of more rows.
 const SHORT_ROWS_MAX: usize = 1024;
+/// The same for expressions that are nested deeper.
+const SHORT_DEPTH_MAX: usize = 8;
 
 /// What came of planning a template.
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl Template {
         let Some(search) = search_of(&plan) else { return none() };
         let (rows_max, segments) = (search.topk().k, search.segments().len());
         // A filter may have to look at every row first.
-        let is_plain = search.topk().filter.is_none() && is_flat(&plan);
+        let is_plain = search.topk().filter.is_none() && is_shallow(&plan, search);
         let is_short = is_plain && segments <= SHORT_SEGMENTS_MAX && rows_max <= SHORT_ROWS_MAX;
         let pruning = pruning.filter(|_| segments >= PRUNED_MIN);
         let parameters = values.len();
@@ -153,6 +155,20 @@ impl Template {
             None => None,
         };
         rebuilt(&self.plan, values, segments.as_deref()).ok()?
+    }
+
+    /// One plan that executes the template for each of several rows of values, and puts out a batch for each. `None` where
+    /// they differ in more than the query vector, or one of them cannot be [bound](Self::bind).
+    pub fn bind_all(&self, rows: &[&[ScalarValue]]) -> Option<Arc<dyn ExecutionPlan>> {
+        let first = rows.first()?;
+        let segments = match &self.pruning {
+            Some(pruning) => Some(pruning.segments(first).ok()?),
+            None => None,
+        };
+        if !rows.iter().all(|values| self.fits(values)) {
+            return None;
+        }
+        rebuilt_for_all(&self.plan, rows, segments.as_deref()).ok()?
     }
 }
 
@@ -303,13 +319,22 @@ fn search_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&VectorTopKExec> {
     }
 }
 
-/// Whether a plan puts out columns, constants and parameters, without computing anything from them.
-fn is_flat(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let is_flat_here = match plan.downcast_ref::<ProjectionExec>() {
-        Some(projection) => projection.expr().iter().all(|projected| projected.expr.children().len() <= 1),
-        None => true,
+/// Whether all that a plan computes, the query vector included, is nested so little that any stack is large enough.
+fn is_shallow(plan: &Arc<dyn ExecutionPlan>, search: &VectorTopKExec) -> bool {
+    fn is_within(expr: &Arc<dyn PhysicalExpr>, depth: usize) -> bool {
+        depth > 0 && expr.children().into_iter().all(|child| is_within(child, depth - 1))
+    }
+    fn projects(plan: &Arc<dyn ExecutionPlan>) -> bool {
+        let is_within_here = plan.downcast_ref::<ProjectionExec>().is_none_or(|projection| {
+            projection.expr().iter().all(|projected| is_within(&projected.expr, SHORT_DEPTH_MAX))
+        });
+        is_within_here && plan.children().into_iter().all(projects)
+    }
+    let is_query_within = match &search.topk().query {
+        Query::Expression(expr) => is_within(expr, SHORT_DEPTH_MAX),
+        Query::Constant(_) | Query::Several(_) => true,
     };
-    is_flat_here && plan.children().into_iter().all(is_flat)
+    is_query_within && projects(plan)
 }
 
 /// The nodes anew, with values in their slots and no memory of earlier executions.
@@ -341,4 +366,45 @@ fn rebuilt(
     }
     let keep = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
     Arc::clone(plan).replace_children(children, keep).map(Some)
+}
+
+/// The same for several rows of values. Nodes that take the first rows of an answer are left out: there are several answers,
+/// and the search gives no more of each than are wanted.
+fn rebuilt_for_all(
+    plan: &Arc<dyn ExecutionPlan>,
+    rows: &[&[ScalarValue]],
+    segments: Option<&[u32]>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(search) = plan.downcast_ref::<VectorTopKExec>() {
+        let binds: Vec<_> = rows
+            .iter()
+            .map(|values| move |expr: &Arc<dyn PhysicalExpr>| with_values(Arc::clone(expr), values))
+            .collect();
+        let binds: Vec<&Bind<'_>> = binds.iter().map(|bind| bind as _).collect();
+        return Ok(search.bound_to_all(&binds, segments)?.map(|search| Arc::new(search) as _));
+    }
+    let children = plan.children();
+    let &[child] = children.as_slice() else { return Ok(None) };
+    let Some(input) = rebuilt_for_all(child, rows, segments)? else { return Ok(None) };
+    let wanted = search_of(plan).map_or(0, |search| search.topk().k);
+    if let Some(fetch) = plan.downcast_ref::<FetchRowsExec>() {
+        return Ok(Some(Arc::new(fetch.of_each_batch(input))));
+    }
+    if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>() {
+        let is_all = limit.skip() == 0 && limit.fetch().is_none_or(|fetch| fetch >= wanted);
+        return Ok(is_all.then_some(input));
+    }
+    if let Some(limit) = plan.downcast_ref::<LocalLimitExec>() {
+        return Ok((limit.fetch() >= wanted).then_some(input));
+    }
+    if plan.is::<SortPreservingMergeExec>() {
+        let is_one = input.properties().partitioning.partition_count() == 1;
+        return Ok((is_one && plan.fetch().is_none_or(|fetch| fetch >= wanted)).then_some(input));
+    }
+    let depends = |projection: &ProjectionExec| projection.expr().iter().any(|projected| has_slot(&projected.expr));
+    if plan.downcast_ref::<ProjectionExec>().is_some_and(depends) {
+        return Ok(None);
+    }
+    let keep = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+    Arc::clone(plan).replace_children(vec![input], keep).map(Some)
 }

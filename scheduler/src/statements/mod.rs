@@ -10,6 +10,7 @@ mod measure;
 mod paths;
 mod prepared;
 mod query;
+mod rows;
 mod settings;
 mod show;
 mod tables;
@@ -32,7 +33,7 @@ use crate::drive::Limits;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::plan_cache::{CachedTemplate, PlanKey};
-use crate::request::{QueryRequest, QueryResult};
+use crate::request::{Parameters, QueryRequest, QueryResult};
 use crate::session::Current;
 
 use ddl::Qualified;
@@ -56,7 +57,11 @@ impl Running {
     }
 
     /// Parses the text and executes the one statement in it, of which this template may be kept.
-    pub(crate) async fn execute(self, cached: Option<Arc<CachedTemplate>>) -> Result<QueryResult> {
+    pub(crate) async fn execute(mut self, cached: Option<Arc<CachedTemplate>>) -> Result<QueryResult> {
+        if let Parameters::Rows(rows) = &self.request.parameters {
+            let rows = Arc::clone(rows);
+            return self.execute_rows(rows).await;
+        }
         if let Some(cached) = cached
             && let Some(result) = self.by_template("SELECT", &cached).await?
         {

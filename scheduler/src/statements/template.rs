@@ -29,7 +29,8 @@ impl Running {
     /// The template that is kept of the statement with this text; `None` where it has to be planned.
     pub(crate) fn look_up(&mut self) -> Option<Arc<CachedTemplate>> {
         let text = &self.request.sql;
-        if text.len() > TEXT_MAX || !self.current.settings.plan_cache() {
+        let is_several = matches!(self.request.parameters, Parameters::Rows(_));
+        if is_several || text.len() > TEXT_MAX || !self.current.settings.plan_cache() {
             return None;
         }
         let values = self.request.parameters.values();
@@ -48,13 +49,16 @@ impl Running {
     }
 
     /// Runs the template that was kept of the statement; `None` where it has to be planned.
-    pub(crate) async fn by_template(&self, tag: &str, cached: &Arc<CachedTemplate>) -> Result<Option<QueryResult>> {
+    pub(crate) async fn by_template(&mut self, tag: &str, cached: &Arc<CachedTemplate>) -> Result<Option<QueryResult>> {
+        let key = self.plan.take();
         if !self.is_current(cached).await? {
-            if let Some(key) = &self.plan {
-                self.shared.plans.outdated(key, cached);
+            if let Some(key) = key {
+                self.shared.plans.outdated(&key, cached);
+                self.plan = Some(key);
             }
             return Ok(None);
         }
+        // Values that do not fit are for planning to judge; another template would not take them either.
         self.run(tag, cached).await
     }
 
@@ -117,7 +121,7 @@ impl Running {
     }
 
     /// Whether names and tables are still those that a template was planned with: one look at the head of each log.
-    async fn is_current(&self, cached: &CachedTemplate) -> Result<bool> {
+    pub(super) async fn is_current(&self, cached: &CachedTemplate) -> Result<bool> {
         if self.shared.database.catalog().snapshot().await?.version != cached.names {
             return Ok(false);
         }
@@ -149,7 +153,7 @@ impl Running {
     }
 
     /// The surroundings of one execution. Functions are part of the plan, so that none has to be found by name.
-    fn task(&self, cached: &CachedTemplate) -> Arc<TaskContext> {
+    pub(super) fn task(&self, cached: &CachedTemplate) -> Arc<TaskContext> {
         let interrupt = Arc::new(Interrupt(self.limits.stopped().clone()));
         let config = cached.config.clone().with_extension(interrupt);
         let runtime = Arc::clone(self.current.template.runtime_env());

@@ -10,8 +10,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use ulid::Ulid;
+use volley_planner::dml::constant_rows;
 use volley_storage::ErrorKind;
 use volley_storage::ids::{TableId, TxnId};
 use volley_storage::snapshot::Snapshot;
@@ -29,7 +30,10 @@ impl Running {
         plan: &LogicalPlan,
         operation: &str,
     ) -> Result<u64> {
-        let rows = self.start_unlimited(state, plan).await?;
+        let rows = match constant_rows(state, plan) {
+            Some(batch) => stream::iter([Ok(batch)]).boxed(),
+            None => self.start_unlimited(state, plan).await?,
+        };
         let schema = Arc::clone(&base.schema.arrow);
         let failure = Arc::new(parking_lot::Mutex::new(None));
         let seen = Arc::clone(&failure);

@@ -19,6 +19,7 @@ mod kills;
 mod memory;
 mod program;
 mod recall;
+mod repeated;
 mod tpch;
 mod vectors;
 mod writers;
