@@ -6,7 +6,7 @@ and filters; Volley.
 
 Makes a virtual environment in .peers/, installs what it compares with from the Python package index, runs one system after
 the other on the same rows and queries, each query alone and through the system's own Python interface, and prints a table in
-Markdown. Volley runs through its Rust interface (benches/examples/ann.rs, and bare_index.rs for the index alone). M = 16,
+Markdown. Volley runs through its Rust interface (benches/examples/ann, and bare_index.rs for the index alone). M = 16,
 ef_construction = 128, k = 10 everywhere; recall is compared by distance against the exact answers that come with the data.
 """
 

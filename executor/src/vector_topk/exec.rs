@@ -120,7 +120,7 @@ impl VectorTopKExec {
         let mut vectors = vector.to_vec();
         for bind in others {
             if let (Some(open), Some(filter)) = (&self.topk.filter, &bound.topk.filter)
-                && &bind(&open.predicate)? != &filter.predicate
+                && bind(&open.predicate)?.as_ref() != filter.predicate.as_ref()
             {
                 return Ok(None);
             }
