@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::{assert_clear, open};
 
@@ -22,6 +23,17 @@ impl SmallDisk {
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// What was written of a file that did not fit is taken away in the background, a moment after the statement has failed.
+    fn wait_for_room(&self) {
+        let begun = Instant::now();
+        let probe = self.path().join("probe");
+        while std::fs::write(&probe, vec![1_u8; 2 << 20]).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the disk stays full");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::remove_file(&probe).unwrap();
     }
 }
 
@@ -55,6 +67,7 @@ fn a_full_disk_refuses_the_statement_and_keeps_what_was_there() {
     assert_clear(&refusal, &copy);
     assert_eq!(refusal.sqlstate, "53100", "{}", refusal.sentence);
     let _ = std::fs::remove_file(disk.path().join("out.csv"));
+    disk.wait_for_room();
     // What is left works, also when the directory is opened again.
     volley.ok("DELETE FROM t WHERE id <= 1000;\nVACUUM");
     volley.runtime.block_on(volley.engine.close());
