@@ -32,7 +32,7 @@ async fn measure(directory: &Path, scale: f64) -> Result<()> {
     println!("query | Volley ms | plain DataFusion ms | ratio");
     let mut total = [Duration::ZERO; 2];
     for number in NUMBERS {
-        let sql = query(number, comparison.scale);
+        let sql = query(number, scale);
         let mut best = [Duration::MAX; 2];
         for _ in 0..ROUNDS {
             let [volley, plain] = comparison.both(&sql).await?;

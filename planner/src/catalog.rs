@@ -17,6 +17,7 @@ use volley_storage::ids::TableId;
 use volley_storage::store::{Consistency, TableStore};
 
 use crate::error::Error;
+use crate::session::SessionUser;
 use crate::sql::settings::Settings;
 use crate::system_tables::{self, EngineReport, EngineReportHandle, SYSTEM_SCHEMA};
 use crate::table::{TableIndex, VolleyTable};
@@ -39,6 +40,7 @@ pub struct QueryCatalog {
     store: Arc<dyn TableStore>,
     template: SessionState,
     settings: Arc<Settings>,
+    user: Option<Arc<str>>,
     pinned: Mutex<HashMap<TableId, Arc<VolleyTable>>>,
     external: Mutex<HashMap<(String, String), Arc<dyn TableProvider>>>,
     /// Why tables could not be opened, by schema and name.
@@ -54,11 +56,13 @@ impl QueryCatalog {
         template: SessionState,
         settings: Arc<Settings>,
     ) -> Arc<Self> {
+        let user = template.config().get_extension::<SessionUser>().map(|user| Arc::clone(&user.0));
         Arc::new(Self {
             names,
             store,
             template,
             settings,
+            user,
             pinned: Mutex::default(),
             external: Mutex::default(),
             failures: Mutex::default(),
@@ -94,6 +98,16 @@ impl QueryCatalog {
     pub fn engine(&self) -> Option<Arc<dyn EngineReport>> {
         let handle = self.template.config().get_extension::<EngineReportHandle>()?;
         handle.0.upgrade()
+    }
+
+    /// Whose session the query runs in; `None` for the process's own.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the session may do everything: it belongs to a superuser, or to the process itself.
+    pub fn is_superuser(&self) -> bool {
+        self.user().is_none_or(|user| self.names.users.get(user).is_some_and(|user| user.is_superuser))
     }
 
     /// The session's settings.
@@ -153,6 +167,7 @@ impl QueryCatalog {
             store: Arc::clone(&self.store),
             template,
             settings: Arc::clone(&self.settings),
+            user: self.user.clone(),
             pinned: Mutex::new(self.pinned.lock().clone()),
             external: Mutex::default(),
             failures: Mutex::default(),

@@ -34,6 +34,8 @@ pub enum ObjectKind {
     Index,
     /// A prepared statement.
     PreparedStatement,
+    /// A user.
+    User,
 }
 
 impl ObjectKind {
@@ -47,6 +49,7 @@ impl ObjectKind {
             ObjectKind::Type => "type",
             ObjectKind::Index => "index",
             ObjectKind::PreparedStatement => "prepared statement",
+            ObjectKind::User => "user",
         }
     }
 
@@ -56,9 +59,11 @@ impl ObjectKind {
             ObjectKind::Schema => ErrorKind::UndefinedSchema,
             ObjectKind::Column => ErrorKind::UndefinedColumn,
             ObjectKind::Function => ErrorKind::UndefinedFunction,
-            ObjectKind::Setting | ObjectKind::Type | ObjectKind::Index | ObjectKind::PreparedStatement => {
-                ErrorKind::UndefinedObject
-            }
+            ObjectKind::Setting
+            | ObjectKind::Type
+            | ObjectKind::Index
+            | ObjectKind::PreparedStatement
+            | ObjectKind::User => ErrorKind::UndefinedObject,
         }
     }
 }

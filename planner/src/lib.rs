@@ -5,6 +5,7 @@
 //! | [`catalog`] | the names one query sees: schemas, tables pinned at a version, views, external and system tables |
 //! | [`table`] | [`table::VolleyTable`], a table pinned at a version, as DataFusion's `TableProvider` |
 //! | [`pruning`] | which segments can hold a row that a filter keeps |
+//! | [`parameters`] | the types that a statement's parameters should have |
 //! | [`resolve`] | SQL's names to what they stand for; statements with typed parameters to logical plans |
 //! | [`session`] | the one function that builds a session state: functions, rules in their order, query planner |
 //! | [`system_tables`] | `volley.segments`, `volley.snapshots`, `volley.settings`, `volley.vector_indexes`, … |
@@ -21,6 +22,7 @@ pub mod damaged_files;
 pub mod decimal_literals;
 pub mod dml;
 pub mod error;
+pub mod parameters;
 pub mod pruning;
 pub mod resolve;
 pub mod session;

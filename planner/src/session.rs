@@ -16,6 +16,22 @@ use crate::catalog::{CATALOG, DEFAULT_SCHEMA};
 use crate::decimal_literals::DecimalLiterals;
 use crate::vector_topk::{VectorTopKRule, VolleyQueryPlanner};
 
+/// What `current_user` says in sessions of the process itself, which belong to no user.
+pub const EMBEDDED_USER: &str = functions::EMBEDDED_USER;
+
+/// Whose session it is, as a session extension. Sessions without it are the process's own and may do everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionUser(pub Arc<str>);
+
+/// Gives a session to a user: what is planned in it knows whose it is.
+pub fn set_user(state: &mut SessionState, user: SessionUser) -> Result<()> {
+    for function in functions::of_user(&user.0) {
+        state.register_udf(Arc::new(function))?;
+    }
+    state.config_mut().set_extension(Arc::new(user));
+    Ok(())
+}
+
 /// The configuration every session starts from.
 pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
@@ -28,6 +44,8 @@ pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> S
     // Row filters inside the Parquet reader pay off for selective predicates and lose for others; the FilterExec above
     // is needed either way, because a scan's rows may come from a commit instead of a file.
     options.execution.parquet.pushdown_filters = false;
+    // What the setting `timezone` is without SET: a timestamptz always has a zone.
+    options.execution.time_zone = Some("UTC".to_owned());
     config
 }
 
@@ -36,6 +54,7 @@ pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> S
 /// `runtime` brings memory, spill directories and object stores; `config` comes from [`session_config`], with the
 /// session's settings applied. Without `vector_topk` every top-k is a scan and a sort: the oracle of the rule's tests.
 pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>, vector_topk: bool) -> Result<SessionState> {
+    let user = config.get_extension::<SessionUser>();
     let mut rules = Optimizer::new().rules;
     if vector_topk {
         // Last: it wants constants folded, filters pushed to the scan and LIMIT merged into the Sort.
@@ -52,6 +71,9 @@ pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>, vector_top
     planners.extend(builder.expr_planners().take().unwrap_or_default());
     let mut state = builder.with_expr_planners(planners).build();
     functions::register(&mut state)?;
+    if let Some(user) = user {
+        set_user(&mut state, user.as_ref().clone())?;
+    }
     state.register_function_rewrite(Arc::new(DecimalLiterals))?;
     // Segment scans use it inside; rows that came with a commit have no file to count in.
     state.deregister_udf("file_row_index")?;

@@ -1,5 +1,6 @@
 //! The schema `volley`: what the engine knows about itself, as tables.
 
+mod activity;
 mod indexes;
 
 use std::fmt;
@@ -14,21 +15,34 @@ use volley_executor::kept::KeptStatistics;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::segment::{RowIds, SegmentData};
 
+pub use activity::{QueryState, RunningQuery};
+
 use crate::catalog::QueryCatalog;
 use crate::table::VolleyTable;
 
 /// The schema's name.
 pub const SYSTEM_SCHEMA: &str = "volley";
 /// Its tables.
-pub const NAMES: &[&str] =
-    &["caches", "plan_cache", "recall_calibration", "segments", "settings", "snapshots", "vector_indexes"];
+pub const NAMES: &[&str] = &[
+    "caches",
+    "plan_cache",
+    "queries",
+    "recall_calibration",
+    "segments",
+    "settings",
+    "snapshots",
+    "users",
+    "vector_indexes",
+];
 
-/// What an engine knows of itself, as a session extension, for `volley.plan_cache` and `volley.caches`.
+/// What an engine knows of itself, as a session extension, for `volley.plan_cache`, `volley.caches` and `volley.queries`.
 pub trait EngineReport: Send + Sync + fmt::Debug {
     /// The plans that are kept, most used first.
     fn plans(&self) -> Vec<CachedPlan>;
     /// The caches.
     fn caches(&self) -> Vec<KeptStatistics>;
+    /// The statements that are being executed, of all sessions.
+    fn queries(&self) -> Vec<RunningQuery>;
 }
 
 /// [`EngineReport`] as DataFusion's configuration holds it; the plans that the engine keeps hold configurations.
@@ -54,6 +68,8 @@ pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc
         "settings" => settings_table(catalog)?,
         "plan_cache" => plan_cache(catalog)?,
         "caches" => caches(catalog)?,
+        "queries" => activity::queries(catalog)?,
+        "users" => activity::users(catalog)?,
         "recall_calibration" => indexes::recall_calibration(catalog).await?,
         "vector_indexes" => indexes::vector_indexes(catalog).await?,
         _ => return Ok(None),

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -57,6 +57,11 @@ impl Limits {
     /// Limits of a part of the query, which ends with the query at the latest.
     pub(crate) fn of_part(&self) -> Self {
         Self::new(self.stopped.clone(), self.deadline)
+    }
+
+    /// How long the query may still take.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Cancelled as soon as the query has to stop, for whichever reason: for work that cannot yield, and for work that
@@ -164,7 +169,7 @@ impl Limits {
     pub(crate) fn stream(self, runtime: &Handle, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let schema = stream.schema();
         let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-        let task = runtime.spawn(pull(stream, sender));
+        let task = runtime.spawn(pull(stream, sender, self.cancel.clone()));
         hand_over(schema, receiver, self, AbortOnDrop(task))
     }
 }
@@ -189,7 +194,12 @@ fn panicked() -> Error {
     Error::Internal { detail: "a query task panicked; please report the statement".to_owned() }
 }
 
-async fn pull(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<DfResult<RecordBatch>>) {
+/// `cancel` ends it also while the client does not ask for more: what the query holds is given back at once.
+async fn pull(
+    mut stream: SendableRecordBatchStream,
+    sender: mpsc::Sender<DfResult<RecordBatch>>,
+    cancel: CancellationToken,
+) {
     loop {
         let item = tokio::select! {
             () = sender.closed() => return,
@@ -197,7 +207,12 @@ async fn pull(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<DfResu
         };
         let Some(item) = item else { return };
         let failed = item.is_err();
-        if sender.send(item).await.is_err() || failed {
+        let is_sent = tokio::select! {
+            biased;
+            sent = sender.send(item) => sent.is_ok(),
+            () = cancel.cancelled() => return,
+        };
+        if failed || !is_sent {
             return;
         }
     }

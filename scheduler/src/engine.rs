@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 use futures::future::BoxFuture;
@@ -13,22 +14,26 @@ use volley_executor::hot_columns::HotColumns;
 use volley_executor::kept::KeptStatistics;
 use volley_executor::search::{LocalSearcher, Searcher};
 use volley_executor::segment_source;
-use volley_planner::session::{session_config, session_state};
+use volley_planner::session::{SessionUser, session_config, session_state, set_user};
 use volley_planner::sql::settings::Settings;
-use volley_planner::system_tables::{CachedPlan, EngineReport, EngineReportHandle};
-use volley_storage::store::TableStore;
+use volley_planner::system_tables::{CachedPlan, EngineReport, EngineReportHandle, RunningQuery};
+use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
+use volley_storage::store::{Consistency, TableStore};
 use volley_storage::verify::VerifyReport;
 use volley_storage::{Database, local_env, memory_env};
 
+use crate::allowed_paths::{AllowedFiles, AllowedPaths};
 use crate::drive::Limits;
 use crate::error::{Error, Result};
 use crate::indexing::Indexer;
 use crate::memory::MemoryLedger;
-use crate::plan_cache::PlanCache;
-use crate::request::{QueryRequest, QueryResult};
+use crate::plan_cache::{CachedTemplate, PlanCache};
+use crate::queries::Queries;
+use crate::request::{CancellationToken, Described, QueryId, QueryRequest, QueryResult};
 use crate::runtimes::{IoStore, Runtimes};
 use crate::session::{self, Session};
-use crate::statements::Running;
+use crate::statements::{Ingest, Opened, Running};
+use crate::users::{Authenticator, Identity};
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +53,14 @@ pub struct EngineConfig {
     pub memory_limit: Option<usize>,
     /// CPU threads; one per core when `None`.
     pub threads: Option<usize>,
+    /// Directories under which statements may read and write files (COPY, external tables); anywhere when `None`.
+    pub allowed_paths: Option<Vec<PathBuf>>,
 }
 
 impl EngineConfig {
     /// Defaults for this location.
     pub fn new(data: DataLocation) -> Self {
-        Self { data, memory_limit: None, threads: None }
+        Self { data, memory_limit: None, threads: None, allowed_paths: None }
     }
 }
 
@@ -66,21 +73,25 @@ pub(crate) struct Shared {
     pub(crate) data: DataLocation,
     pub(crate) indexer: Arc<Indexer>,
     pub(crate) plans: PlanCache,
+    pub(crate) queries: Arc<Queries>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) allowed_paths: Option<AllowedPaths>,
     /// Held for the sessions that report of them.
     _caches: Arc<Caches>,
     pub(crate) runtimes: Runtimes,
 }
 
-/// What an engine keeps in memory for later queries.
+/// What an engine keeps in memory for later queries, and what it reports of itself.
 #[derive(Debug)]
 struct Caches {
     plans: PlanCache,
     columns: HotColumns,
     searcher: LocalSearcher,
+    queries: Arc<Queries>,
 }
 
 impl Caches {
-    fn new(memory: &Arc<MemoryLedger>, threads: usize) -> Self {
+    fn new(memory: &Arc<MemoryLedger>, threads: usize, queries: Arc<Queries>) -> Self {
         let pool = Arc::clone(memory) as Arc<dyn MemoryPool>;
         let (plans, columns) = (PlanCache::new(&pool), HotColumns::new(&pool));
         let searcher = LocalSearcher::new(threads, &pool);
@@ -88,7 +99,7 @@ impl Caches {
         memory.add_cache(searcher.reclaimable());
         memory.add_cache(columns.reclaimable());
         memory.add_cache(plans.reclaimable());
-        Self { plans, columns, searcher }
+        Self { plans, columns, searcher, queries }
     }
 }
 
@@ -99,6 +110,10 @@ impl EngineReport for Caches {
 
     fn caches(&self) -> Vec<KeptStatistics> {
         vec![self.columns.statistics(), self.searcher.statistics(), self.plans.statistics()]
+    }
+
+    fn queries(&self) -> Vec<RunningQuery> {
+        self.queries.report()
     }
 }
 
@@ -144,6 +159,13 @@ impl Engine {
         let runtime =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&memory) as Arc<dyn MemoryPool>).build_arc()?;
         segment_source::register(&runtime, &env)?;
+        let allowed_paths = config.allowed_paths.map(AllowedPaths::new).transpose()?;
+        if let Some(allowed) = &allowed_paths {
+            let files = Arc::new(AllowedFiles::new(allowed.clone()));
+            runtime.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), files);
+        }
+        let queries = Arc::new(Queries::new(Arc::clone(&env.clock)));
+        let authenticator = Authenticator::new(&*env.rng);
         // Opening reads logs: that is work of the engine's own threads, whichever runtime the caller has.
         let opening = Database::open(env);
         let database = runtimes
@@ -152,7 +174,7 @@ impl Engine {
             .await
             .map_err(|fault| Error::Internal { detail: format!("opening the data directory failed: {fault}") })??;
         let store: Arc<dyn TableStore> = Arc::new(database.clone());
-        let caches = Arc::new(Caches::new(&memory, runtimes.cpu_threads()));
+        let caches = Arc::new(Caches::new(&memory, runtimes.cpu_threads(), Arc::clone(&queries)));
         let plans = caches.plans.clone();
         let report: Weak<dyn EngineReport> = Arc::downgrade(&caches) as _;
         let base = session_config(Arc::clone(&store), runtimes.cpu_threads())
@@ -161,15 +183,94 @@ impl Engine {
             .with_extension(Arc::new(EngineReportHandle(report)));
         let template = session_state(base.clone(), runtime, true)?;
         let indexer = Indexer::new(database.clone(), Arc::clone(&memory), runtimes.cpu(), runtimes.cpu_threads());
-        let shared =
-            Arc::new(Shared { database, store, memory, data: config.data, indexer, plans, _caches: caches, runtimes });
+        let shared = Arc::new(Shared {
+            database,
+            store,
+            memory,
+            data: config.data,
+            indexer,
+            plans,
+            queries,
+            authenticator,
+            allowed_paths,
+            _caches: caches,
+            runtimes,
+        });
         let fingerprint = session::fingerprint(&base, &Settings::default());
         Ok(Arc::new(Engine { shared, base, template, fingerprint }))
     }
 
-    /// A new session with default settings.
+    /// A new session with default settings. It belongs to no user: it is the process's own, which may do everything.
     pub fn session(self: &Arc<Self>) -> Arc<Session> {
-        Arc::new(Session::new(self.base.clone(), self.template.clone(), self.fingerprint))
+        Arc::new(Session::new(None, self.base.clone(), self.template.clone(), self.fingerprint))
+    }
+
+    /// A new session of a user with default settings.
+    pub fn session_of(self: &Arc<Self>, identity: Arc<Identity>) -> Arc<Session> {
+        let user = SessionUser(identity.name.as_str().into());
+        let base = self.base.clone().with_extension(Arc::new(user.clone()));
+        let mut template = self.template.clone();
+        if let Err(error) = set_user(&mut template, user) {
+            // A session that does not know its user may do nothing that takes a superuser, so this is safe.
+            tracing::error!(%error, "current_user cannot be defined");
+        }
+        let fingerprint = session::fingerprint(&base, &Settings::default());
+        Arc::new(Session::new(Some(identity), base, template, fingerprint))
+    }
+
+    /// Whether there are users; without any, nobody can log in.
+    pub fn has_users(&self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move { Ok(!self.names().await?.users.is_empty()) })
+    }
+
+    /// The user whose name and password these are. It takes tens of milliseconds the first time, however many come at the
+    /// same time.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassword`], which does not say what is wrong and takes the same time whatever it is.
+    pub fn authenticate(&self, user: &str, password: &str) -> BoxFuture<'_, Result<Arc<Identity>>> {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        Box::pin(async move {
+            let shared = Arc::clone(&self.shared);
+            let checking = async move {
+                let names = shared.database.catalog().snapshot().await?;
+                let identity = shared.authenticator.check(&user, names.users.get(&user), &password).await?;
+                Ok(Arc::new(identity))
+            };
+            self.unlimited().run_here(&self.shared.runtimes.cpu(), checking).await
+        })
+    }
+
+    /// The user of this name as they are now; `None` when there is none. What was given out to an identity is void when this
+    /// one has another generation.
+    pub fn identity(&self, user: &str) -> BoxFuture<'_, Result<Option<Arc<Identity>>>> {
+        let name = user.to_owned();
+        Box::pin(async move {
+            let names = self.names().await?;
+            Ok(names.users.get(&name).map(|user| Arc::new(Identity::of(&name, user))))
+        })
+    }
+
+    /// Cancels a query that is being executed: any of them for the process itself (`None`) and superusers, their own for
+    /// others. `false` when there is none of this id, or none that may be cancelled.
+    pub fn cancel(&self, id: QueryId, by: Option<&Identity>) -> bool {
+        let of = by.filter(|identity| !identity.is_superuser).map(|identity| identity.name.as_str());
+        self.shared.queries.cancel(id, of)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn registry(&self) -> &Arc<Queries> {
+        &self.shared.queries
+    }
+
+    async fn names(&self) -> Result<Arc<CatalogSnapshot>> {
+        let shared = Arc::clone(&self.shared);
+        let reading = async move { Ok(shared.database.catalog().snapshot().await?) };
+        self.unlimited().run_here(&self.shared.runtimes.cpu(), reading).await
+    }
+
+    fn unlimited(&self) -> Limits {
+        Limits::new(CancellationToken::new(), None)
     }
 
     /// Executes one statement.
@@ -178,25 +279,80 @@ impl Engine {
     /// holds more than one statement.
     pub fn execute(&self, request: QueryRequest) -> BoxFuture<'_, Result<QueryResult>> {
         Box::pin(async move {
-            let current = request.session.current();
-            let deadline = earliest(request.deadline, current.settings.statement_timeout());
-            let limits = Limits::new(request.cancel.clone(), deadline);
-            let mut running = Running::new(Arc::clone(&self.shared), limits.clone(), request, current);
-            let cpu = self.shared.runtimes.cpu();
-            let mut cached = running.look_up();
-            if let Some(short) = cached.take_if(|cached| cached.is_short()) {
-                let by_template = async move {
-                    let result = running.by_template("SELECT", &short).await?;
-                    Ok((running, result))
-                };
-                let (left, result) = limits.run_here(&cpu, by_template).await?;
-                match result {
-                    Some(result) => return Ok(result),
-                    None => running = left,
-                }
-            }
-            limits.run(&cpu, running.execute(cached)).await
+            let registered = self.shared.queries.register(&request);
+            let (limits, mut running) = self.start(request);
+            let cached = running.look_up();
+            let result = match self.run_short(&limits, running, cached).await? {
+                Ok(result) => result,
+                Err((running, cached)) => limits.run(&self.shared.runtimes.cpu(), running.execute(cached)).await?,
+            };
+            Ok(registered.streaming(result))
         })
+    }
+
+    /// Executes one statement like [`execute`](Self::execute), but hands a query whose rows may be many back planned, so that
+    /// it can be read when somebody asks for its rows, and again.
+    pub fn open_query(&self, request: QueryRequest) -> BoxFuture<'_, Result<Opened>> {
+        Box::pin(async move {
+            let registered = self.shared.queries.register(&request);
+            let (limits, mut running) = self.start(request);
+            let cached = running.look_up();
+            let opened = match self.run_short(&limits, running, cached).await? {
+                Ok(result) => Opened::Done(result),
+                Err((running, cached)) => limits.run(&self.shared.runtimes.cpu(), running.open(cached)).await?,
+            };
+            Ok(match opened {
+                Opened::Done(result) => Opened::Done(registered.streaming(result)),
+                Opened::Query(query) => Opened::Query(Box::new(query.registered(registered))),
+            })
+        })
+    }
+
+    /// What a statement takes and gives, without running it. Its parameters need no values yet.
+    pub fn describe(&self, request: QueryRequest) -> BoxFuture<'_, Result<Described>> {
+        Box::pin(async move {
+            let (limits, running) = self.start(request);
+            limits.run(&self.shared.runtimes.cpu(), running.describe()).await
+        })
+    }
+
+    /// Writes a stream of rows into a table, all or none; returns how many there were.
+    pub fn ingest(&self, ingest: Ingest) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async move {
+            let request = ingest.request();
+            let _registered = self.shared.queries.register(&request);
+            let (limits, running) = self.start(request);
+            limits.run(&self.shared.runtimes.cpu(), running.ingest(ingest)).await
+        })
+    }
+
+    /// The columns of a table's primary key in the key's order; none where there is no such table or it has no key.
+    pub fn primary_key<'a>(&'a self, schema: &'a str, table: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let names = self.shared.database.catalog().snapshot().await?;
+            let Some(CatalogEntry::Table { id }) = names.entry(schema, table) else { return Ok(Vec::new()) };
+            let schema = &self.shared.store.snapshot(*id, Consistency::Strong).await?.schema;
+            let columns = schema.primary_key.iter().filter_map(|id| schema.index_of(*id));
+            Ok(columns.map(|at| schema.arrow.field(at).name().clone()).collect())
+        })
+    }
+
+    fn start(&self, request: QueryRequest) -> (Limits, Running) {
+        let current = request.session.current();
+        let deadline = earliest(request.deadline, current.settings.statement_timeout());
+        let limits = Limits::new(request.cancel.clone(), deadline);
+        (limits.clone(), Running::new(Arc::clone(&self.shared), limits, request, current))
+    }
+
+    /// Runs a statement of which a short template is kept, on the caller's thread; hands it back where there is none.
+    async fn run_short(&self, limits: &Limits, mut running: Running, mut cached: Kept) -> Result<ShortRun> {
+        let Some(short) = cached.take_if(|cached| cached.is_short()) else { return Ok(Err((running, cached))) };
+        let by_template = async move {
+            let result = running.by_template("SELECT", &short).await?;
+            Ok((running, result))
+        };
+        let (running, result) = limits.run_here(&self.shared.runtimes.cpu(), by_template).await?;
+        Ok(result.ok_or((running, None)))
     }
 
     /// Checks every log, file and checksum; `progress` hears the path of each file.
@@ -229,6 +385,11 @@ impl Engine {
         (memory.reserved(), memory.peak(), memory.limit())
     }
 }
+
+/// The template that is kept of a statement.
+type Kept = Option<Arc<CachedTemplate>>;
+/// The result, or the statement as it was.
+type ShortRun = std::result::Result<QueryResult, (Running, Kept)>;
 
 fn earliest(deadline: Option<Instant>, timeout: Option<Duration>) -> Option<Instant> {
     let by_timeout = timeout.map(|timeout| Instant::now() + timeout);

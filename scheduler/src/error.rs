@@ -54,12 +54,21 @@ pub enum Error {
         /// Statements in the text.
         count: usize,
     },
+    /// Rows that a client streams are not what Arrow's format says.
+    #[error("the rows cannot be decoded: {detail}")]
+    UndecodableRows {
+        /// What is wrong with them.
+        detail: String,
+    },
     /// A path that the statement may not touch.
     #[error("{path} lies inside the data directory; choose a place outside it")]
     InsideDataDirectory {
         /// The path.
         path: String,
     },
+    /// Name and password are not those of a user; which of the two is wrong is not said.
+    #[error("the user's name or the password is wrong; check both")]
+    WrongPassword,
     /// A fault of Volley itself.
     #[error("internal error: {detail}")]
     Internal {
@@ -81,7 +90,9 @@ impl Error {
             Error::DuplicatePrepared { .. } => ErrorKind::DuplicateObject,
             Error::ParameterCount { .. } => ErrorKind::InvalidStatement,
             Error::StatementCount { .. } => ErrorKind::Syntax,
+            Error::UndecodableRows { .. } => ErrorKind::BadCopyFile,
             Error::InsideDataDirectory { .. } => ErrorKind::PermissionDenied,
+            Error::WrongPassword => ErrorKind::InvalidPassword,
             Error::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -6,11 +6,13 @@
 //! | [`request`] | what goes in and what comes out: [`QueryRequest`], [`QueryResult`] |
 //! | [`session`] | [`Session`]: settings and prepared statements of one client |
 //! | [`error`] | [`Error`]: one sentence, one kind |
+//! | [`users`] | [`Identity`]: who a session belongs to; passwords |
 //! | [`progress`] | how far a statement is that takes long |
 //! | [`memory`] | the memory ledger |
 //! | [`runtimes`] | the CPU and the I/O runtime |
 //!
 //! One file per family of statements stands in `statements/`; `plan_cache` keeps what is asked again and again planned;
+//! `queries` knows the statements that are being executed; `allowed_paths` is where on the machine they may read and write files;
 //! `indexing` builds indexes, for statements and in the background; `drive` runs a physical plan with cancellation, which
 //! `interrupt` makes leaves and joins notice.
 
@@ -21,16 +23,21 @@ pub mod progress;
 pub mod request;
 pub mod runtimes;
 pub mod session;
+pub mod users;
 
+mod allowed_paths;
 mod drive;
 mod indexing;
 mod interrupt;
 mod plan_cache;
+mod queries;
 mod statements;
 
 pub use engine::{DataLocation, Engine, EngineConfig};
 pub use error::{Error, Result};
 pub use progress::{Progress, Progressed};
-pub use request::{CancellationToken, Parameters, QueryId, QueryRequest, QueryResult, ResultKind};
+pub use request::{CancellationToken, Described, Parameters, QueryId, QueryRequest, QueryResult, ResultKind};
 pub use session::Session;
-pub use volley_planner::sql::split_statements;
+pub use statements::{Ingest, IngestMode, OpenQuery, Opened};
+pub use users::Identity;
+pub use volley_planner::sql::{redacted, split_statements};

@@ -17,6 +17,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 use volley_executor::kept::{Kept, KeptStatistics, Reclaim};
+use volley_planner::sql::redacted;
 use volley_planner::system_tables::CachedPlan;
 use volley_planner::template::Template;
 use volley_storage::ids::Version;
@@ -140,7 +141,7 @@ impl PlanCache {
         names: Version,
         config: SessionConfig,
     ) -> Arc<CachedTemplate> {
-        let statement: String = statement.chars().take(SHOWN_MAX).collect();
+        let statement: String = redacted(statement).chars().take(SHOWN_MAX).collect();
         let cached = Arc::new(CachedTemplate {
             template,
             names,

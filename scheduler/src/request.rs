@@ -1,17 +1,21 @@
 //! What goes into the engine and what comes out.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::array::{RecordBatch, UInt64Array};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 pub use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
+use volley_planner::error::Error as PlannerError;
+use volley_planner::sql::redacted;
+use volley_storage::ErrorKind;
 
 use crate::progress::Progress;
 use crate::session::Session;
@@ -35,6 +39,15 @@ impl fmt::Display for QueryId {
     }
 }
 
+impl FromStr for QueryId {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let sentence = "the id of a query has 26 digits and letters, as volley.queries shows it";
+        Ulid::from_string(text).map(QueryId).map_err(|_| PlannerError::invalid(ErrorKind::InvalidText, sentence).into())
+    }
+}
+
 /// Values for `$1`, `$2` … (or `?`, in the order of appearance).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Parameters {
@@ -43,7 +56,7 @@ pub enum Parameters {
     None,
     /// The value of `$i` stands at `i - 1`. Vectors come as `FixedSizeList<Float32>`, `List` of numbers, or text.
     Positional(Vec<ScalarValue>),
-    /// Several rows of such values, each with an answer of its own: for queries.
+    /// Several rows of such values: for queries, which answer each, and for INSERT and DELETE, which count all.
     Rows(Arc<[Vec<ScalarValue>]>),
 }
 
@@ -59,7 +72,7 @@ impl Parameters {
 }
 
 /// One statement to execute.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct QueryRequest {
     /// The statement's text.
     pub sql: String,
@@ -71,10 +84,24 @@ pub struct QueryRequest {
     pub query_id: QueryId,
     /// When the query has to be done; `volley.statement_timeout` may bring it nearer.
     pub deadline: Option<Instant>,
-    /// Cancels the query: work stops within 100 ms. Dropping the result's stream cancels too.
+    /// Cancels the query: work stops within 100 ms. Dropping the result's stream cancels too, and so does CANCEL QUERY, by
+    /// means of this token, which is therefore of this query alone.
     pub cancel: CancellationToken,
     /// Where a statement that takes long says how far it is.
     pub progress: Option<Arc<Progress>>,
+}
+
+impl fmt::Debug for QueryRequest {
+    /// The statement without passwords: debug output ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryRequest")
+            .field("sql", &redacted(&self.sql))
+            .field("parameters", &self.parameters)
+            .field("session", &self.session)
+            .field("query_id", &self.query_id)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl QueryRequest {
@@ -97,8 +124,10 @@ impl QueryRequest {
         self
     }
 
-    /// The same query for each of several rows of values. The answer has one batch for each row, in order, also where no row
-    /// of the table qualifies. Searches for many vectors at once share what they have in common.
+    /// The same statement for each of several rows of values.
+    ///
+    /// A query's answer has one batch for each row, in order, also where no row of the table qualifies; searches for many
+    /// vectors at once share what they have in common. The rows of an INSERT land with one commit; a DELETE commits for each.
     pub fn with_parameter_rows(mut self, rows: Vec<Vec<ScalarValue>>) -> Self {
         self.parameters = Parameters::Rows(rows.into());
         self
@@ -114,6 +143,17 @@ pub enum ResultKind {
     Affected(u64),
     /// Nothing to return (DDL, SET …); the stream is empty.
     Done,
+}
+
+/// What a statement takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// PostgreSQL's command tag, without counts.
+    pub tag: &'static str,
+    /// The columns of its answer; `None` where it returns no rows.
+    pub schema: Option<SchemaRef>,
+    /// The types of `$1`, `$2` …, text where the statement leaves them open.
+    pub parameters: Vec<FieldRef>,
 }
 
 /// The answer to one statement.

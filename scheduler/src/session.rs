@@ -10,14 +10,17 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 use volley_planner::error::{Error as PlannerError, ObjectKind};
-use volley_planner::session::session_state;
+use volley_planner::session::{SessionUser, session_state};
 use volley_planner::sql::settings::{Effect, Settings};
 
 use crate::error::{Error, Result};
 use crate::statements::Prepared;
+use crate::users::Identity;
 
 /// One client's settings and prepared statements. Shared between the client's concurrent queries.
 pub struct Session {
+    /// `None`: the session is the process's own.
+    identity: Option<Arc<Identity>>,
     base: SessionConfig,
     current: Mutex<Current>,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
@@ -33,9 +36,10 @@ pub(crate) struct Current {
     pub(crate) fingerprint: u64,
 }
 
-/// The hash of what a session has set.
+/// The hash of what a session has set, and of whose it is.
 pub(crate) fn fingerprint(config: &SessionConfig, settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
+    config.get_extension::<SessionUser>().map(|user| Arc::clone(&user.0)).hash(&mut hasher);
     for ConfigEntry { key, value, .. } in config.options().entries() {
         (key, value).hash(&mut hasher);
     }
@@ -54,9 +58,23 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// A session with default settings. `base` is the configuration that settings change, `fingerprint` that of the
     /// defaults.
-    pub(crate) fn new(base: SessionConfig, template: SessionState, fingerprint: u64) -> Self {
+    pub(crate) fn new(
+        identity: Option<Arc<Identity>>,
+        base: SessionConfig,
+        template: SessionState,
+        fingerprint: u64,
+    ) -> Self {
         let current = Current { template: Arc::new(template), settings: Arc::default(), fingerprint };
-        Self { base, current: Mutex::new(current), prepared: Mutex::default() }
+        Self { identity, base, current: Mutex::new(current), prepared: Mutex::default() }
+    }
+
+    /// The name of the user whose session it is; `None` for the process's own.
+    pub fn user(&self) -> Option<&str> {
+        self.identity().map(|identity| identity.name.as_str())
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
     }
 
     pub(crate) fn current(&self) -> Current {
@@ -73,6 +91,17 @@ impl Session {
         let entries = current.template.config_options().entries();
         let entry = entries.into_iter().find(|entry| entry.key.eq_ignore_ascii_case(name));
         Ok(entry.and_then(|entry| entry.value).unwrap_or_default())
+    }
+
+    /// Whether anything was set in it or prepared.
+    pub fn has_settings(&self) -> bool {
+        *self.current.lock().settings != Settings::default() || !self.prepared.lock().is_empty()
+    }
+
+    /// Every setting of ours and PostgreSQL's with its value, by name.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let settings = Arc::clone(&self.current.lock().settings);
+        settings.list().into_iter().map(|setting| (setting.name, setting.value)).collect()
     }
 
     /// Changes settings of the queries that start from now on.

@@ -28,7 +28,8 @@ pub struct Variant {
 impl Variant {
     fn labels(&self) -> Vec<&'static str> {
         let topk = if self.vector_topk { "topk" } else { "stock" };
-        vec![self.layout.label(), topk, if self.on_disk { "disk" } else { "memory" }]
+        let place = if self.topology == Topology::Embedded { "embedded" } else { "server" };
+        vec![self.layout.label(), topk, if self.on_disk { "disk" } else { "memory" }, place]
     }
 
     fn prelude(&self) -> Vec<String> {
@@ -120,6 +121,11 @@ impl Script {
             expected.sort();
             validate(normalizer, &actual, &expected)
         });
+    }
+
+    /// From here on, the types of columns are not compared: what is a dictionary inside is sent as its values.
+    pub fn ignore_types(&mut self) {
+        self.runner.with_column_validator(sqllogictest::default_column_validator);
     }
 
     /// Runs every record, also behind one that failed.

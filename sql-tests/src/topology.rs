@@ -1,5 +1,7 @@
 //! Where statements run.
 
+mod server;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,20 +17,21 @@ use volley_scheduler::{DataLocation, Engine, EngineConfig, Error, QueryRequest, 
 pub enum Topology {
     /// The engine inside this process.
     Embedded,
+    /// An engine behind a server, reached over Flight SQL.
+    Server,
 }
 
 impl Topology {
     /// Every topology there is.
-    pub const ALL: &'static [Topology] = &[Topology::Embedded];
+    pub const ALL: &'static [Topology] = &[Topology::Embedded, Topology::Server];
 
     /// Starts a deployment on an empty data directory, in memory when `directory` is `None`.
     pub async fn start(self, directory: Option<&Path>) -> Result<Arc<dyn Deployment>, Refusal> {
+        let data = directory.map_or(DataLocation::Memory, |path| DataLocation::Local(path.to_owned()));
+        let engine = Engine::open(EngineConfig { threads: Some(2), ..EngineConfig::new(data) }).await?;
         match self {
-            Topology::Embedded => {
-                let data = directory.map_or(DataLocation::Memory, |path| DataLocation::Local(path.to_owned()));
-                let config = EngineConfig { threads: Some(2), ..EngineConfig::new(data) };
-                Ok(Arc::new(Embedded(Engine::open(config).await?)))
-            }
+            Topology::Embedded => Ok(Arc::new(Embedded(engine))),
+            Topology::Server => Ok(Arc::new(server::Served::start(engine).await?)),
         }
     }
 }

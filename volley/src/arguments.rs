@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use volley_server::options::Options;
+use volley_server::options::values::{self, Memory, Threads};
+
 use crate::output::Format;
 
 /// The data directory of every command but `demo`, where `-d` does not say otherwise.
@@ -29,20 +32,23 @@ Examples:
   volley -d memory://                      open the shell on data that is gone afterwards
   volley demo                              see what Volley does, on data it brings along
   volley sql -c 'SELECT 1 + 1'             run one statement
+  volley serve -d /srv/volley              serve a data directory to others
+  volley -d grpc://ann@db.example          open the shell on a server
   volley verify -d /srv/volley             check every file of a data directory";
 
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The data directory, or memory:// for data that is gone afterwards [default: ./volley-data; demo: a temporary one]
+    /// The data directory, memory:// for data that is gone afterwards, or for the shell and sql a server such as
+    /// grpc://ann@host:32010 (grpc+tls:// if encrypted) [default: ./volley-data; demo: a temporary one]
     #[arg(short = 'd', long = "data", value_name = "DIR|URL", global = true)]
     data: Option<String>,
     /// Memory for queries and caches, such as 512MB or 8GiB; queries that need more spill to disk or fail
-    #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size)]
-    pub(crate) memory_limit: Option<usize>,
+    #[arg(long, value_name = "SIZE", global = true, value_parser = values::parse::<Memory>)]
+    pub(crate) memory_limit: Option<Memory>,
     /// Threads that compute [default: one per processor]
-    #[arg(long, value_name = "N", global = true, value_parser = parse_threads)]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", global = true, value_parser = values::parse::<Threads>)]
+    pub(crate) threads: Option<Threads>,
 }
 
 impl Common {
@@ -78,6 +84,49 @@ pub(crate) enum Command {
     /// changed.
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify,
+    /// Serve a data directory to others: Flight SQL for queries, HTTP for health and metrics
+    ///
+    /// Listens to this machine alone unless told otherwise. SIGTERM and SIGINT stop it: it takes no more statements, lets
+    /// those that run end, and exits with 0. Every option also has a name in the environment (VOLLEY_QUEUE_TIMEOUT) and in
+    /// the file (queue_timeout); the command line comes before the environment, and that before the file.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<ServeArguments>),
+    /// Look at the configuration of a server
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every option with its value and where that comes from, as a file that says the same
+    ///
+    /// Reads what volley serve would read, and starts nothing. The exit code is 1 if a server could not start with it.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Check(Box<ServeArguments>),
+}
+
+/// Options of `volley serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// A file of options, TOML [environment: VOLLEY_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The options themselves.
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+impl ServeArguments {
+    /// What the command line says about the server, the options of every command among it.
+    pub(crate) fn flags(&self, common: &Common) -> Options {
+        let data = common.data_given().map(str::to_owned);
+        Options { data, memory_limit: common.memory_limit, threads: common.threads, ..self.options.clone() }
+    }
 }
 
 const SQL_EXAMPLES: &str = "\
@@ -85,6 +134,7 @@ Examples:
   volley sql -c 'SELECT count(*) FROM docs'
   volley sql -d /srv/volley -f load.sql
   volley sql -c 'SELECT id, title FROM docs' --format csv > docs.csv
+  volley sql -d grpc://ann@db.example -c 'SELECT 1'    on a server; the password is in VOLLEY_PASSWORD
   generate-inserts | volley sql -f -       each statement runs as soon as its ; arrives";
 
 const DEMO_EXAMPLES: &str = "\
@@ -96,6 +146,19 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   volley verify
   volley verify -d /srv/volley";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  volley serve -d /srv/volley
+  volley serve --config /etc/volley.toml --log-format json
+  volley serve --flight 0.0.0.0:32010 --tls-certificate cert.pem --tls-key key.pem
+  VOLLEY_SLOW_QUERY=5s volley serve";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  volley config check
+  volley config check --config /etc/volley.toml
+  volley config check > volley.toml        a file to begin with";
 
 /// Options of `volley sql`.
 #[derive(Debug, Args)]
@@ -120,50 +183,9 @@ pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// Bytes, with an optional unit: `1048576`, `512MB`, `8GiB`, `2g`. Units are powers of 1024, whatever their spelling.
-fn parse_size(text: &str) -> Result<usize, String> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return Err(format!("\"{text}\" is not a size; write one such as 512MB or 8GiB")),
-    };
-    let number: f64 =
-        number.parse().map_err(|_| format!("\"{text}\" is not a size; write one such as 512MB or 8GiB"))?;
-    let bytes = number * (1u64 << shift) as f64;
-    // Below this, no query could run at all.
-    const LEAST: f64 = (16u64 << 20) as f64;
-    if bytes < LEAST || bytes > (1u64 << 50) as f64 {
-        return Err(format!("\"{text}\" is out of range; the least is 16MB"));
-    }
-    Ok(bytes as usize)
-}
-
-fn parse_threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(threads @ 1..=1024) => Ok(threads),
-        _ => Err(format!("\"{text}\" is not a number of threads from 1 to 1024")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_size("512MB"), Ok(512 << 20));
-        assert_eq!(parse_size("1.5 GiB"), Ok(3 << 29));
-        assert_eq!(parse_size("67108864"), Ok(64 << 20));
-        for wrong in ["", "MB", "12 parsecs", "-1GB", "1KB", "9e9", "99999999TB"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -176,7 +198,12 @@ mod tests {
         let given =
             Arguments::try_parse_from(["volley", "sql", "-d", "x", "-c", "-- note", "--threads", "2"]).expect("valid");
         assert_eq!(given.common.data(), "x");
-        assert_eq!(given.common.threads, Some(2));
+        assert_eq!(given.common.threads, Some(Threads(2)));
+        let given =
+            Arguments::try_parse_from(["volley", "serve", "--threads", "2", "--max-connections", "5"]).expect("valid");
+        let Some(Command::Serve(serve)) = &given.command else { panic!("{given:?}") };
+        let flags = serve.flags(&given.common);
+        assert_eq!((flags.threads, flags.max_connections, flags.data), (Some(Threads(2)), Some(5), None));
         assert!(Arguments::try_parse_from(["volley", "sql"]).is_err());
         assert!(Arguments::try_parse_from(["volley", "sql", "-c", "x", "-f", "y"]).is_err());
     }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use volley::{DataLocation, Engine, ErrorKind, QueryRequest};
+use volley::{DataLocation, Engine, ErrorKind};
 
 use crate::arguments::Common;
+use crate::backend::{Backend, Request};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::output::Format;
@@ -38,13 +39,13 @@ pub(crate) fn run(
     let kept = location.clone();
     let location = location.unwrap_or_else(|| DataLocation::Local(scratch.path().join("data")));
     let engine = crate::open(runtime, common, location)?;
-    let mut runner = Runner::new(&engine, Format::Table);
+    let mut runner = Runner::new(Backend::local(&engine), Format::Table);
     runner.shorten_vectors = true;
     runner.timing = true;
     runner.interruptible = true;
     let mut demo = Demo { engine, runner, console, files: scratch.path() };
     runtime.block_on(demo.walk())?;
-    runtime.block_on(crate::run::settle(&demo.engine, &demo.console));
+    runtime.block_on(crate::run::settle(&demo.runner.backend, &demo.console));
     demo.farewell(kept.as_ref())
 }
 
@@ -111,8 +112,7 @@ impl Demo<'_> {
     /// A sentence of the sample and its embedding, from the table.
     async fn sentence(&self, id: i64) -> Result<(String, ScalarValue), Failure> {
         let sql = format!("SELECT text, embedding FROM queries WHERE query_id = {id}");
-        let result = self.engine.execute(QueryRequest::new(sql, &self.runner.session)).await?;
-        let batches = result.collect().await?;
+        let batches = self.runner.backend.execute(Request::new(sql)).await?.collect().await?;
         let row = batches.iter().find(|batch| batch.num_rows() > 0).ok_or_else(|| Failure::Refused {
             kind: ErrorKind::Internal,
             sentence: format!("sentence {id} of the sample is missing"),

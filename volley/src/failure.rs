@@ -29,6 +29,23 @@ pub(crate) enum Failure {
         /// The script's name.
         script: String,
     },
+    /// A server refused a statement, or cannot be reached.
+    #[error("{sentence}")]
+    Remote {
+        /// What the server says it is.
+        sqlstate: String,
+        /// The whole message.
+        sentence: String,
+    },
+    /// The configuration of a server is refused.
+    #[error(transparent)]
+    Config(#[from] volley_server::config::ConfigError),
+    /// The certificates of a server are refused.
+    #[error(transparent)]
+    Tls(#[from] volley_server::tls::TlsError),
+    /// A server cannot start.
+    #[error(transparent)]
+    Server(#[from] volley_server::ServerError),
     /// The result could not be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -67,14 +84,26 @@ impl From<io::Error> for Failure {
 
 impl Failure {
     /// The failure's SQLSTATE.
-    pub(crate) fn sqlstate(&self) -> &'static str {
-        self.kind().sqlstate()
+    pub(crate) fn sqlstate(&self) -> &str {
+        match self {
+            Failure::Remote { sqlstate, .. } => sqlstate,
+            Failure::InScript { source, .. } => source.sqlstate(),
+            _ => self.kind().sqlstate(),
+        }
     }
 
     /// What sort of failure it is.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Failure::Statement(error) => error.kind(),
+            // A server may know kinds that this program does not.
+            Failure::Remote { sqlstate, .. } => {
+                let known = ErrorKind::ALL.iter().find(|kind| kind.sqlstate() == sqlstate);
+                known.copied().unwrap_or(ErrorKind::Io)
+            }
+            Failure::Config(error) => error.kind(),
+            Failure::Tls(error) => error.kind(),
+            Failure::Server(error) => error.kind(),
             Failure::InScript { source, .. } => source.kind(),
             Failure::Output(_) | Failure::Terminal(_) => ErrorKind::Io,
             Failure::NotText(_) => ErrorKind::InvalidText,

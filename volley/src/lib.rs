@@ -38,8 +38,8 @@
 //! `cancel()`, or when the result's stream is dropped. A request may also carry a deadline.
 
 pub use volley_scheduler::{
-    CancellationToken, DataLocation, Engine, EngineConfig, Error, Parameters, Progress, Progressed, QueryId,
-    QueryRequest, QueryResult, Result, ResultKind, Session, split_statements,
+    CancellationToken, DataLocation, Engine, EngineConfig, Error, Identity, Parameters, Progress, Progressed, QueryId,
+    QueryRequest, QueryResult, Result, ResultKind, Session, redacted, split_statements,
 };
 pub use volley_storage::error::{ErrorKind, GrpcCode};
 pub use volley_storage::verify::{Finding, VerifyReport};

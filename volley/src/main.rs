@@ -1,4 +1,4 @@
-//! The `volley` program: a shell, a script runner, a demo and a checker around the engine.
+//! The `volley` program: a shell, a script runner, a server, a demo and a checker around the engine.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -6,8 +6,11 @@
 //! | [`location`] | what `-d` names |
 //! | [`shell`] | `volley`: the interactive shell |
 //! | [`sql`] | `volley sql`: statements one by one |
+//! | [`serve`] | `volley serve`: the server, and `volley config check` |
 //! | [`demo`] | `volley demo`: the walk through the features |
 //! | [`verify`] | `volley verify`: the check of a data directory |
+//! | [`backend`] | where statements run: the engine of this process, or a server |
+//! | [`remote`] | a server behind `grpc://` |
 //! | [`run`] | one statement: its result, its spinner, Ctrl-C |
 //! | [`statements`] | a stream of text cut into statements |
 //! | [`output`] | result sets as table, CSV, JSON |
@@ -15,13 +18,16 @@
 //! | [`failure`] | why the program stops, its one line and exit code |
 
 mod arguments;
+mod backend;
 mod console;
 mod demo;
 mod failure;
 mod location;
 mod output;
 mod progress;
+mod remote;
 mod run;
+mod serve;
 mod shell;
 mod sql;
 mod statements;
@@ -34,9 +40,11 @@ use clap::Parser;
 use tokio::runtime::Runtime;
 use volley::{DataLocation, Engine, EngineConfig};
 
-use arguments::{Arguments, Command, Common};
+use arguments::{Arguments, Command, Common, ConfigCommand};
+use backend::Backend;
 use console::Console;
 use failure::Failure;
+use location::Place;
 
 /// Queries allocate little and often, on many threads.
 #[global_allocator]
@@ -55,32 +63,34 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     let console = Console::stdio();
     match &arguments.command {
         None => {
-            let location = location::parse(common.data())?;
+            let place = location::parse(common.data())?;
             let runtime = runtime()?;
-            let engine = open(&runtime, common, location)?;
-            shell::run(&engine, &runtime, console)?;
-            runtime.block_on(run::settle(&engine, &Console::stdio()));
+            let backend = connect(&runtime, common, place)?;
+            shell::run(&backend, &runtime, console)?;
+            runtime.block_on(run::settle(&backend, &Console::stdio()));
             Ok(())
         }
         Some(Command::Sql(arguments)) => {
-            let location = location::parse(common.data())?;
+            let place = location::parse(common.data())?;
             let script = sql::Script::open(&arguments.source)?;
             let runtime = runtime()?;
-            let engine = open(&runtime, common, location)?;
-            let runner = run::Runner::new(&engine, arguments.format);
+            let backend = connect(&runtime, common, place)?;
+            let runner = run::Runner::new(backend.clone(), arguments.format);
             let mut console = console;
             runtime.block_on(async {
                 script.run(&runner, &mut console).await?;
-                run::settle(&engine, &console).await;
+                run::settle(&backend, &console).await;
                 Ok(())
             })
         }
+        Some(Command::Serve(arguments)) => serve::run(common, arguments, console),
+        Some(Command::Config { command: ConfigCommand::Check(arguments) }) => serve::check(common, arguments, console),
         Some(Command::Demo) => {
-            let location = common.data_given().map(location::parse).transpose()?;
+            let location = common.data_given().map(|data| location::data(data, "demo")).transpose()?;
             demo::run(&runtime()?, common, location, console)
         }
         Some(Command::Verify) => {
-            let location = location::parse(common.data())?;
+            let location = location::data(common.data(), "verify")?;
             verify::must_exist(&location)?;
             let runtime = runtime()?;
             let mut console = console;
@@ -94,17 +104,35 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The runtime of this program's own work: waiting for statements, Ctrl-C and the clock. The engine brings its own threads.
 fn runtime() -> Result<Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    built.map_err(|error| Failure::Refused {
+    built(tokio::runtime::Builder::new_multi_thread().worker_threads(1))
+}
+
+fn built(builder: &mut tokio::runtime::Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| Failure::Refused {
         kind: volley::ErrorKind::Io,
         sentence: format!("cannot start a thread: {error}"),
     })
 }
 
+/// Opens the data or connects to the server.
+fn connect(runtime: &Runtime, common: &Common, place: Place) -> Result<Backend, Failure> {
+    match place {
+        Place::Data(location) => Ok(Backend::local(&open(runtime, common, location)?)),
+        Place::Server(_) if common.memory_limit.is_some() || common.threads.is_some() => Err(Failure::Refused {
+            kind: volley::ErrorKind::InvalidValue,
+            sentence: "--memory-limit and --threads are for data of this process; a server has its own".to_owned(),
+        }),
+        Place::Server(address) => {
+            let connection = runtime.block_on(remote::Connection::open(address))?;
+            Ok(Backend::Remote(Arc::new(connection)))
+        }
+    }
+}
+
 /// Opens the engine as the command line says.
 fn open(runtime: &Runtime, common: &Common, location: DataLocation) -> Result<Arc<Engine>, Failure> {
     let mut config = EngineConfig::new(location);
-    config.memory_limit = common.memory_limit;
-    config.threads = common.threads;
+    config.memory_limit = common.memory_limit.map(|memory| memory.0);
+    config.threads = common.threads.map(|threads| threads.0);
     Ok(runtime.block_on(Engine::open(config))?)
 }

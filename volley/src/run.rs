@@ -4,10 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
-use volley::{CancellationToken, Engine, QueryRequest, QueryResult, ResultKind, Session};
+use volley::{CancellationToken, Engine};
 
+use crate::backend::{Backend, Request, Rows};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::output::{Format, ResultWriter, TableOptions};
@@ -15,10 +17,8 @@ use crate::progress::{APPEARS_AFTER, Progress, REDRAWN_EVERY};
 
 /// Runs statements in one session.
 pub(crate) struct Runner {
-    /// The engine.
-    pub(crate) engine: Arc<Engine>,
-    /// The session whose settings hold.
-    pub(crate) session: Arc<Session>,
+    /// Where they run.
+    pub(crate) backend: Backend,
     /// How results are written.
     pub(crate) format: Format,
     /// Whether tables show one value per line.
@@ -32,17 +32,9 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// A runner with a session of its own, as `volley sql` needs it.
-    pub(crate) fn new(engine: &Arc<Engine>, format: Format) -> Self {
-        Self {
-            engine: Arc::clone(engine),
-            session: engine.session(),
-            format,
-            expanded: false,
-            shorten_vectors: false,
-            timing: false,
-            interruptible: false,
-        }
+    /// A runner as `volley sql` needs it.
+    pub(crate) fn new(backend: Backend, format: Format) -> Self {
+        Self { backend, format, expanded: false, shorten_vectors: false, timing: false, interruptible: false }
     }
 
     /// Runs a statement without parameters; its output is flushed when this returns.
@@ -57,10 +49,7 @@ impl Runner {
         values: Vec<ScalarValue>,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let mut request = QueryRequest::new(sql, &self.session);
-        if !values.is_empty() {
-            request = request.with_parameters(values);
-        }
+        let request = Request { values, ..Request::new(sql) };
         let started = Instant::now();
         let done = self.supervise(request, console).await;
         // What a failed statement had already written stands before its error.
@@ -73,7 +62,7 @@ impl Runner {
     }
 
     /// Drives the statement, the spinner and Ctrl-C side by side.
-    async fn supervise(&self, mut request: QueryRequest, console: &mut Console) -> Result<(), Failure> {
+    async fn supervise(&self, mut request: Request, console: &mut Console) -> Result<(), Failure> {
         let progress = Progress::hidden();
         let shows_progress = console.out_is_terminal && console.err_is_terminal;
         let reported = Arc::new(volley::Progress::default());
@@ -106,34 +95,39 @@ impl Runner {
         result
     }
 
-    async fn execute(&self, request: QueryRequest, console: &mut Console, progress: &Progress) -> Result<(), Failure> {
-        let mut result = self.engine.execute(request).await?;
-        for notice in std::mem::take(&mut result.notices) {
+    async fn execute(&self, request: Request, console: &mut Console, progress: &Progress) -> Result<(), Failure> {
+        let answer = self.backend.execute(request).await?;
+        for notice in &answer.notices {
             progress.clear();
-            console.notice(&notice)?;
+            console.notice(notice)?;
         }
-        match result.kind {
-            ResultKind::Rows => self.write_rows(result, console, progress).await,
-            ResultKind::Affected(_) | ResultKind::Done => {
+        match answer.rows {
+            Some(rows) => self.write_rows(answer.schema, rows, console, progress).await,
+            None => {
                 progress.clear();
                 if self.format == Format::Table {
-                    writeln!(console.out(), "{}", result.tag)?;
+                    writeln!(console.out(), "{}", answer.tag)?;
                 }
                 Ok(())
             }
         }
     }
 
-    async fn write_rows(&self, result: QueryResult, console: &mut Console, progress: &Progress) -> Result<(), Failure> {
+    async fn write_rows(
+        &self,
+        schema: SchemaRef,
+        mut rows: Rows,
+        console: &mut Console,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
         let options = TableOptions {
             expanded: self.expanded,
             shorten_vectors: self.shorten_vectors || console.out_is_terminal,
-            width: console.table_width(result.schema.fields().len()),
+            width: console.table_width(schema.fields().len()),
         };
-        let mut writer = ResultWriter::begin(self.format, result.schema, options);
-        let mut stream = result.stream;
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(volley::Error::from)?;
+        let mut writer = ResultWriter::begin(self.format, schema, options);
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
             progress.rows(batch.num_rows() as u64);
             if writer.has_written() {
                 progress.clear();
@@ -146,8 +140,15 @@ impl Runner {
 }
 
 /// Waits for what the statements left to the background, above all the indexing of new rows. Ctrl-C leaves it to a
-/// later write or REINDEX.
-pub(crate) async fn settle(engine: &Engine, console: &Console) {
+/// later write or REINDEX. A server looks after its own; it only hears that the session is over.
+pub(crate) async fn settle(backend: &Backend, console: &Console) {
+    match backend {
+        Backend::Local { engine, .. } => settle_engine(engine, console).await,
+        Backend::Remote(connection) => connection.close().await,
+    }
+}
+
+async fn settle_engine(engine: &Engine, console: &Console) {
     let progress = Progress::hidden();
     {
         let mut closing = pin!(engine.close());

@@ -2,7 +2,7 @@
 //!
 //! On a terminal, rustyline edits a statement over as many lines as it takes ([`editor`]); otherwise lines are read from
 //! standard input as they come. Both hand their text to [`Shell::submit`], which cuts it into statements and backslash
-//! commands. The shell itself runs outside the async runtime, because completion asks the engine for names while a line is
+//! commands. The shell itself runs outside the async runtime, because completion asks for names while a line is
 //! being edited.
 
 mod command;
@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
-use volley::Engine;
 
+use crate::backend::Backend;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::output::Format;
@@ -36,11 +36,15 @@ enum Next {
 }
 
 /// Runs the shell until the user leaves it.
-pub(crate) fn run(engine: &Arc<Engine>, runtime: &Runtime, console: Console) -> Result<(), Failure> {
+pub(crate) fn run(backend: &Backend, runtime: &Runtime, console: Console) -> Result<(), Failure> {
     let interactive = std::io::IsTerminal::is_terminal(&std::io::stdin());
-    let mut runner = Runner::new(engine, Format::Table);
+    let mut runner = Runner::new(backend.clone(), Format::Table);
     runner.interruptible = interactive;
-    let names = names::Names::new(Arc::clone(engine), runtime.handle().clone());
+    let names = {
+        // A connection belongs to the runtime in which it is made.
+        let _inside = runtime.enter();
+        names::Names::new(backend.apart()?, runtime.handle().clone())
+    };
     let mut shell = Shell {
         runner,
         runtime,

@@ -6,6 +6,7 @@ mod cli {
     mod formats;
     mod program;
     mod refusals;
+    mod serve;
     mod shell;
     mod streaming;
     mod terminal;

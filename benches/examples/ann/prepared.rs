@@ -10,7 +10,9 @@ use volley_benches::vectors::Vectors;
 use volley_index::hnsw::{HnswView, Scratch, Walk, rescore, search, validate};
 use volley_index::{Matrix, Metric};
 
-use crate::{Fallible, Query, Workload, explained_text};
+use crate::Fallible;
+use crate::queries::{Query, explained_text};
+use crate::workloads::Workload;
 
 /// Times the same queries through the bare index, with the effort that the planner chose, and through SQL, `SELECT id`: by one
 /// thread, by two sessions at a time, and many at a time; the exact search as well. The table has to be one segment.
@@ -135,11 +137,11 @@ async fn ask_in_batches(engine: &Engine, session: &Arc<Session>, sql: &str, quer
     Ok(queries.len() as f64 / taken.as_secs_f64())
 }
 
-fn rate(taken: &[Duration]) -> f64 {
+pub(crate) fn rate(taken: &[Duration]) -> f64 {
     taken.len() as f64 / taken.iter().sum::<Duration>().as_secs_f64()
 }
 
-fn median_us(taken: &mut [Duration]) -> f64 {
+pub(crate) fn median_us(taken: &mut [Duration]) -> f64 {
     taken.sort_unstable();
     taken.get(taken.len() / 2).copied().unwrap_or_default().as_secs_f64() * 1e6
 }

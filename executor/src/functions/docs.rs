@@ -145,6 +145,9 @@ const ENTRIES: &[Entry] = &[
         "current_database()",
         "SELECT current_database();",
     ),
+    ("current_user", SESSION, "The user whose session it is.", "current_user", "SELECT current_user;"),
+    ("session_user", SESSION, "The user whose session it is.", "session_user", "SELECT session_user;"),
+    ("user", SESSION, "The user whose session it is.", "user", "SELECT user;"),
 ];
 
 static DOCUMENTATION: LazyLock<HashMap<&'static str, Documentation>> = LazyLock::new(|| {

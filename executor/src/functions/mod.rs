@@ -9,7 +9,7 @@
 //! | [`marker`] | `exact`, `approx` |
 //! | [`aggregate`] | `sum` and `avg`, over vectors too |
 //! | [`json`] | JSON as text, `->`, `->>`, `#>`, `#>>` |
-//! | [`info`] | `version`, `current_schema`, `current_database` |
+//! | [`info`] | `version`, `current_schema`, `current_database`, `current_user` |
 //!
 //! Executors need [`register`] only, because they decode plans by function name. Where SQL is planned, the session also
 //! takes [`expr_planners`].
@@ -42,7 +42,7 @@ use datafusion::logical_expr::{ReturnFieldArgs, ScalarUDF};
 pub use cast::is_vector_cast;
 pub use cast_rewrite::{VectorCastRewrite, to_vector_expr};
 pub use distance::{function_of, metric_of};
-pub use info::version;
+pub use info::{EMBEDDED_USER, of_user, version};
 pub use json::JsonPlanner;
 pub use marker::{Contract, contract};
 pub use parameters::type_vector_parameters;

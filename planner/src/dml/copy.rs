@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::file_format::FileFormat as DataFusionFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -83,10 +83,16 @@ pub async fn first_file(state: &SessionState, url: &ListingTableUrl, path: &str)
     let mut files = url.list_all_files(state, store.as_ref(), "").await?;
     match files.try_next().await {
         Ok(Some(file)) => Ok(file.location.to_string()),
+        Err(error) if matches!(&error, DataFusionError::ObjectStore(cause) if is_denied(cause)) => Err(error),
         Ok(None) | Err(_) => {
             Err(Error::invalid(ErrorKind::UndefinedFile, format!("no file matches \"{path}\"; check the path")).into())
         }
     }
+}
+
+/// Whether a file may not be read, which is another thing than that there is none.
+fn is_denied(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::PermissionDenied { .. })
 }
 
 /// The compression the statement names, or the one of the file's ending.
@@ -153,6 +159,17 @@ fn json_schema(schema: &TableSchema, targets: &[usize]) -> SchemaRef {
         Field::new(field.name(), data_type, true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// For each column of the table the one of the same name among those of rows that come from elsewhere; the rows have no
+/// others.
+pub fn columns_by_name(table: &str, schema: &TableSchema, given: &SchemaRef) -> Result<Vec<Option<usize>>, Error> {
+    let known = || schema.arrow.fields().iter().map(|field| field.name());
+    if let Some(field) = given.fields().iter().find(|field| schema.arrow.index_of(field.name()).is_err()) {
+        let name = format!("{table}.{}", field.name());
+        return Err(Error::undefined(ObjectKind::Column, &name, known().map(|known| format!("{table}.{known}"))));
+    }
+    Ok(known().map(|name| given.index_of(name).ok()).collect())
 }
 
 /// For each column of the table the file's column of the same name; the two have to have the same columns.

@@ -1,13 +1,17 @@
 //! INSERT: its source planned as a query, then assigned to the table's columns.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as AstStatement;
-use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Statement, UnaryOperator, Value, Values};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, SelectItem, SetExpr, Statement, UnaryOperator, Value, Values, visit_expressions_mut,
+};
 use volley_storage::schema::{TableSchema, field_id, vector_dimension};
 
 use super::{AssignmentMode, assign_columns};
@@ -37,21 +41,124 @@ pub async fn plan_insert(
         return assign_columns(state, one_row, schema, &sources, AssignmentMode::Cast);
     };
     let mut parameters = parameters.to_vec();
-    if let SetExpr::Values(values) = source.body.as_mut() {
-        if let Some(row) = values.rows.iter().find(|row| row.content.len() > targets.len()) {
-            return Err(count_mismatch(row.content.len(), targets.len(), columns.is_empty()).into());
-        }
-        replace_defaults(schema, &targets, values)?;
-        keep_decimals_exact(schema, &targets, values);
-        write_vectors_as_text(schema, &targets, values);
-        type_parameters(schema, &targets, values, &mut parameters);
-    }
+    prepare_values(schema, &targets, columns.is_empty(), &mut source, &mut parameters)?;
     let query = AstStatement::Statement(Box::new(Statement::Query(source)));
     let input = plan_statement(state, query, &parameters, &[]).await?;
+    assign_to_targets(state, input, schema, &targets, columns.is_empty())
+}
+
+/// Plans an INSERT of one row of VALUES for many rows of parameters at once; `None` where the statement has another form.
+///
+/// The parameters come as a table whose columns are called `$1`, `$2` …, so that one plan computes all rows.
+pub async fn plan_insert_many(
+    state: &SessionState,
+    table: &str,
+    schema: &TableSchema,
+    columns: &[String],
+    mut source: Box<Query>,
+    parameters: Arc<dyn TableProvider>,
+) -> Result<Option<LogicalPlan>> {
+    let targets = target_columns(table, schema, columns)?;
+    prepare_values(schema, &targets, columns.is_empty(), &mut source, &mut Vec::new())?;
+    let is_plain = source.with.is_none() && source.order_by.is_none() && source.limit_clause.is_none();
+    let SetExpr::Values(Values { rows, .. }) = source.body.as_mut() else { return Ok(None) };
+    let [row] = rows.as_mut_slice() else { return Ok(None) };
+    if !is_plain || row.content.iter_mut().any(has_query) {
+        return Ok(None);
+    }
+    let (expected, given) = (highest_parameter(&mut row.content), parameters.schema().fields().len());
+    if expected != given {
+        let sentence = format!("the statement takes {expected} parameters but {given} were given");
+        return Err(Error::invalid(ErrorKind::InvalidStatement, sentence).into());
+    }
+    let cells = std::mem::take(&mut row.content).into_iter().enumerate().map(|(position, mut cell)| {
+        name_parameters(&mut cell);
+        // Named, because two columns may take the same value.
+        SelectItem::ExprWithAlias { expr: cell, alias: Ident::with_quote('"', format!("c{position}")) }
+    });
+    let mut statement = sql::parse_query(&format!("SELECT 1 FROM {PARAMETERS}"))?;
+    if let AstStatement::Statement(statement) = &mut statement
+        && let Statement::Query(query) = statement.as_mut()
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        select.projection = cells.collect();
+    }
+    let input = plan_statement(state, statement, &[], &[(PARAMETERS, parameters)]).await?;
+    assign_to_targets(state, input, schema, &targets, columns.is_empty()).map(Some)
+}
+
+/// The name under which a statement sees its rows of parameters.
+const PARAMETERS: &str = "__volley_parameters";
+
+fn has_query(cell: &mut Expr) -> bool {
+    let found = visit_expressions_mut(cell, |expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+fn highest_parameter(cells: &mut [Expr]) -> usize {
+    let mut highest = 0;
+    for cell in cells {
+        let _ = visit_expressions_mut(cell, |expr| {
+            if let Expr::Value(value) = expr
+                && let Value::Placeholder(name) = &value.value
+            {
+                let number = name.strip_prefix('$').and_then(|number| number.parse().ok());
+                highest = highest.max(number.unwrap_or(0));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    highest
+}
+
+/// Turns `$n` into the column of that name.
+fn name_parameters(cell: &mut Expr) {
+    let _ = visit_expressions_mut(cell, |expr| {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+        {
+            let column = Ident::with_quote('"', name.clone());
+            *expr = Expr::CompoundIdentifier(vec![Ident::new(PARAMETERS), column]);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// What VALUES of an INSERT mean that VALUES elsewhere do not.
+fn prepare_values(
+    schema: &TableSchema,
+    targets: &[usize],
+    whole_table: bool,
+    source: &mut Query,
+    parameters: &mut Vec<Option<FieldRef>>,
+) -> Result<(), Error> {
+    if let SetExpr::Values(values) = source.body.as_mut() {
+        if let Some(row) = values.rows.iter().find(|row| row.content.len() > targets.len()) {
+            return Err(count_mismatch(row.content.len(), targets.len(), whole_table));
+        }
+        replace_defaults(schema, targets, values)?;
+        keep_decimals_exact(schema, targets, values);
+        write_vectors_as_text(schema, targets, values);
+        type_parameters(schema, targets, values, parameters);
+    }
+    Ok(())
+}
+
+/// The rows of `input` as rows of the table: its columns fill the targets in order.
+fn assign_to_targets(
+    state: &SessionState,
+    input: LogicalPlan,
+    schema: &TableSchema,
+    targets: &[usize],
+    whole_table: bool,
+) -> Result<LogicalPlan> {
     let given = input.schema().fields().len();
     // As in PostgreSQL, columns left out at the end take their defaults when there is no column list.
-    if given > targets.len() || (given < targets.len() && !columns.is_empty()) {
-        return Err(count_mismatch(given, targets.len(), columns.is_empty()).into());
+    if given > targets.len() || (given < targets.len() && !whole_table) {
+        return Err(count_mismatch(given, targets.len(), whole_table).into());
     }
     let mut sources = vec![None; schema.arrow.fields().len()];
     for (position, target) in targets.iter().take(given).enumerate() {

@@ -14,7 +14,7 @@ mod parquet_footer;
 
 pub use assign::{AssignmentMode, assign_columns};
 pub use constant::constant_rows;
-pub use copy::{first_file, plan_copy_from};
+pub use copy::{columns_by_name, first_file, plan_copy_from};
 pub use delete::plan_delete;
-pub use insert::plan_insert;
+pub use insert::{plan_insert, plan_insert_many};
 pub(crate) use parquet_footer::check_footers;

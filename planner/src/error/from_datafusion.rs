@@ -185,6 +185,8 @@ fn describe_object_store(error: &object_store::Error) -> Error {
         object_store::Error::NotFound { path, .. } => {
             Error::invalid(ErrorKind::UndefinedFile, format!("the file {path} does not exist"))
         }
+        // Our own store says why.
+        object_store::Error::PermissionDenied { source, .. } if source.is::<Error>() => describe_any(source.as_ref()),
         object_store::Error::PermissionDenied { path, .. } | object_store::Error::Unauthenticated { path, .. } => {
             Error::invalid(ErrorKind::PermissionDenied, format!("permission denied for {path}"))
         }

@@ -38,14 +38,14 @@ impl StatementParser<'_> {
                 Err(Error::unsupported("materialized views are not supported; use CREATE TABLE … AS SELECT"))
             }
             Keyword::DATABASE => Err(Error::unsupported("there is one database, volley; use CREATE SCHEMA")),
-            Keyword::USER | Keyword::ROLE => Err(Error::unsupported("users and privileges are not supported yet")),
+            Keyword::USER | Keyword::ROLE if !or_replace => self.create_user(),
             _ => match self.parser.peek_nth_token_ref(at).token.clone() {
                 Token::Word(word) if word.quote_style.is_none() => {
                     Err(Error::unsupported(format!("CREATE {} is not supported", word.value.to_uppercase())))
                 }
                 _ => {
                     self.parser.next_token();
-                    self.unexpected("TABLE, INDEX, SCHEMA, VIEW or EXTERNAL TABLE")
+                    self.unexpected("TABLE, INDEX, SCHEMA, VIEW, USER or EXTERNAL TABLE")
                 }
             },
         }
@@ -84,7 +84,7 @@ impl StatementParser<'_> {
         let if_not_exists = self.if_not_exists();
         let name = schema_name(&self.parser.parse_object_name(false)?)?;
         if self.keyword(0) == Keyword::AUTHORIZATION {
-            return Err(Error::unsupported("CREATE SCHEMA … AUTHORIZATION is not supported; there are no users yet"));
+            return Err(Error::unsupported("CREATE SCHEMA … AUTHORIZATION is not supported; schemas have no owners"));
         }
         Ok(Statement::CreateSchema { name, if_not_exists })
     }
@@ -103,7 +103,7 @@ impl StatementParser<'_> {
         Ok(Statement::Nothing { tag: "CREATE EXTENSION", notice: Some("vector is built in".to_string()) })
     }
 
-    /// `DROP { TABLE | VIEW | SCHEMA | INDEX } [IF EXISTS] name, … [CASCADE | RESTRICT]`.
+    /// `DROP { TABLE | VIEW | SCHEMA | INDEX | USER } [IF EXISTS] name, … [CASCADE | RESTRICT]`.
     pub(super) fn drop_statement(&mut self) -> Result<Statement> {
         self.parser.expect_keyword(Keyword::DROP)?;
         let sort = self.keyword(0);
@@ -113,12 +113,16 @@ impl StatementParser<'_> {
                 self.parser.next_token();
                 return self.drop_index();
             }
+            Keyword::USER | Keyword::ROLE => {
+                self.parser.next_token();
+                return self.drop_user();
+            }
             Keyword::EXTERNAL if self.keyword(1) == Keyword::TABLE => {
                 self.parser.next_token();
             }
             _ => {
                 let Token::Word(word) = self.parser.peek_token_ref().token.clone() else {
-                    return self.unexpected("TABLE, INDEX, VIEW or SCHEMA");
+                    return self.unexpected("TABLE, INDEX, VIEW, SCHEMA or USER");
                 };
                 return Err(Error::unsupported(format!("DROP {} is not supported", word.value.to_uppercase())));
             }

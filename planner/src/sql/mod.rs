@@ -20,6 +20,7 @@ mod limits;
 mod lower;
 mod names;
 mod parser;
+mod redact;
 mod repeated;
 mod session_statements;
 pub mod settings;
@@ -30,6 +31,7 @@ mod tests;
 mod tokens;
 mod type_names;
 mod types;
+mod users;
 
 pub use dml::is_default;
 pub use external::{CreateExternalTable, parse_external, parse_query};
@@ -37,6 +39,7 @@ pub use indexes::{CreateIndex, IndexOptions, index_text};
 pub use limits::Limits;
 pub use names::{normalize, table_reference};
 pub use parser::{parse_expression, parse_statement, parse_statement_with};
+pub use redact::redacted;
 pub use split::{is_complete, split_statements};
 pub use statement::{
     ColumnDefinition, CopyFrom, CopyOptions, CopyTo, CreateExternal, CreateTable, CreateView, Delete, Drop, Explain,
@@ -44,6 +47,7 @@ pub use statement::{
 };
 pub use type_names::type_name;
 pub use types::column_type;
+pub use users::{AlterUser, CreateUser, DropUser, NewPassword, Password, UserOptions};
 
 /// One row of VALUES as the syntax tree has it.
 pub type ValuesRow = datafusion::sql::sqlparser::ast::Parens<Vec<datafusion::sql::sqlparser::ast::Expr>>;

@@ -10,6 +10,7 @@ use super::dialect::VolleyDialect;
 use super::external::parse_create_external_table;
 use super::limits::Limits;
 use super::lower::lower;
+use super::redact::without_password;
 use super::statement::{CreateExternal, Explain, Show, Statement};
 use super::tokens::tokenize;
 use crate::error::{Error, Result, suggest};
@@ -18,7 +19,7 @@ use crate::error::{Error, Result, suggest};
 const RECURSION_LIMIT: usize = 4_000;
 
 /// Words that statements begin with, for "did you mean".
-const STATEMENTS: [&str; 30] = [
+const STATEMENTS: [&str; 31] = [
     "SELECT",
     "VALUES",
     "WITH",
@@ -49,6 +50,7 @@ const STATEMENTS: [&str; 30] = [
     "GRANT",
     "REVOKE",
     "COMMENT",
+    "CANCEL",
 ];
 
 /// Parses one statement under the default limits. A `;` behind it is allowed, a second statement is not.
@@ -91,6 +93,14 @@ pub(super) struct StatementParser<'a> {
 
 impl<'a> StatementParser<'a> {
     fn run<T>(sql: &str, limits: &Limits, parse: impl FnOnce(&mut StatementParser<'_>) -> Result<T>) -> Result<T> {
+        Self::run_to_end(sql, limits, parse).map_err(|error| without_password(sql, error))
+    }
+
+    fn run_to_end<T>(
+        sql: &str,
+        limits: &Limits,
+        parse: impl FnOnce(&mut StatementParser<'_>) -> Result<T>,
+    ) -> Result<T> {
         limits.check_length(sql)?;
         // Tokens do not depend on the budget, which is known only once they are counted.
         let tokens = tokenize(&VolleyDialect::for_statement(0), sql)?;
@@ -128,10 +138,12 @@ impl<'a> StatementParser<'a> {
             Keyword::VACUUM => self.vacuum(),
             Keyword::ANALYZE => self.analyze(),
             Keyword::REINDEX => self.reindex(),
+            Keyword::ALTER if matches!(self.keyword(1), Keyword::USER | Keyword::ROLE) => self.alter_user(),
             Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE => Ok(Statement::Query(self.query()?)),
             Keyword::NoKeyword if self.parser.peek_token_ref().token == Token::LParen => {
                 Ok(Statement::Query(self.query()?))
             }
+            Keyword::NoKeyword if self.is_word(0, "CANCEL") && self.is_word(1, "QUERY") => self.cancel_query(),
             keyword => self.not_a_statement(keyword),
         }
     }
@@ -147,7 +159,9 @@ impl<'a> StatementParser<'a> {
             Keyword::UPDATE => "UPDATE is not supported yet; delete the rows and insert them again",
             Keyword::MERGE => "MERGE is not supported yet; delete the rows and insert them again",
             Keyword::ALTER => "ALTER is not supported yet; create a new table with CREATE TABLE … AS SELECT",
-            Keyword::GRANT | Keyword::REVOKE => "users and privileges are not supported yet",
+            Keyword::GRANT | Keyword::REVOKE => {
+                "privileges are not supported; a user is a superuser or not, see ALTER USER"
+            }
             Keyword::COMMENT => "COMMENT ON is not supported",
             Keyword::LOCK => "LOCK is not supported; every statement sees one version of each table",
             Keyword::CALL => "procedures are not supported",
@@ -283,6 +297,12 @@ impl<'a> StatementParser<'a> {
             Token::Word(word) => word.keyword,
             _ => Keyword::NoKeyword,
         }
+    }
+
+    /// Whether the n-th token ahead is this word without quotes, for words that are no keywords of sqlparser.
+    fn is_word(&self, ahead: usize, name: &str) -> bool {
+        matches!(&self.parser.peek_nth_token_ref(ahead).token,
+            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
     }
 
     /// Whether nothing more belongs to the statement.

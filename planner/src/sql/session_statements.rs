@@ -1,4 +1,4 @@
-//! SET, RESET, SHOW, PREPARE, EXECUTE, DEALLOCATE, VACUUM.
+//! SET, RESET, SHOW, PREPARE, EXECUTE, DEALLOCATE, VACUUM, CANCEL QUERY.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -194,6 +194,19 @@ impl StatementParser<'_> {
             return Ok(Statement::Deallocate { name: None });
         }
         Ok(Statement::Deallocate { name: Some(normalize(&self.parser.parse_identifier()?)) })
+    }
+
+    /// `CANCEL QUERY 'id'`.
+    pub(super) fn cancel_query(&mut self) -> Result<Statement> {
+        self.parser.next_token();
+        self.parser.next_token();
+        match self.parser.next_token().token {
+            Token::SingleQuotedString(id) | Token::EscapedStringLiteral(id) => Ok(Statement::CancelQuery { id }),
+            _ => {
+                self.parser.prev_token();
+                self.unexpected("the query's id in single quotes, as volley.queries shows it")
+            }
+        }
     }
 
     /// `VACUUM [FULL] [ANALYZE] [table]`.

@@ -40,8 +40,9 @@ pub fn is_complete(sql: &str) -> bool {
     complete
 }
 
+/// What a [`Piece`] is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PieceKind {
+pub(super) enum PieceKind {
     /// White space and comments.
     Space,
     Semicolon,
@@ -50,19 +51,20 @@ enum PieceKind {
     Unterminated,
 }
 
-struct Piece {
-    kind: PieceKind,
-    range: Range<usize>,
+/// A part of a text that is one thing.
+pub(super) struct Piece {
+    pub(super) kind: PieceKind,
+    pub(super) range: Range<usize>,
 }
 
 /// Cuts a text into words, quotes, comments and single characters.
-struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     sql: &'a str,
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn new(sql: &'a str) -> Self {
+    pub(super) fn new(sql: &'a str) -> Self {
         Scanner { sql, at: 0 }
     }
 

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Query};
 
 use super::external::CreateExternalTable;
 use super::indexes::CreateIndex;
+use super::users::{AlterUser, CreateUser, DropUser};
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +100,17 @@ pub enum Statement {
         table: Option<TableReference>,
         /// A query whose rows are vectors as they will be searched for.
         using: Option<Box<Query>>,
+    },
+    /// CREATE USER.
+    CreateUser(CreateUser),
+    /// ALTER USER.
+    AlterUser(AlterUser),
+    /// DROP USER.
+    DropUser(DropUser),
+    /// CANCEL QUERY.
+    CancelQuery {
+        /// The query's id, as `volley.queries` shows it.
+        id: String,
     },
     /// A statement that is accepted for compatibility and changes nothing.
     Nothing {
@@ -362,6 +374,10 @@ impl Statement {
             Statement::Deallocate { .. } => "DEALLOCATE",
             Statement::Vacuum { .. } => "VACUUM",
             Statement::Analyze { .. } => "ANALYZE",
+            Statement::CreateUser(_) => "CREATE USER",
+            Statement::AlterUser(_) => "ALTER USER",
+            Statement::DropUser(_) => "DROP USER",
+            Statement::CancelQuery { .. } => "CANCEL QUERY",
             Statement::Nothing { tag, .. } => tag,
         }
     }

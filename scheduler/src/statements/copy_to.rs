@@ -20,7 +20,7 @@ use crate::request::QueryResult;
 
 impl Running {
     pub(super) async fn run_copy_to(&self, copy: CopyTo) -> Result<QueryResult> {
-        self.outside_data_directory(&copy.path)?;
+        self.may_use(&copy.path)?;
         let state = self.catalog().await?.state();
         let statement = plain(ast::Statement::Query(copy.query));
         let plan = plan_statement(&state, statement, &self.parameter_fields(), &[])

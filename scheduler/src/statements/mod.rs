@@ -1,12 +1,16 @@
 //! Statements, one file per family. [`Running`] is one statement on its way through the engine.
 
+mod cancel;
 mod columns;
 mod copy_to;
 mod ddl;
 mod delete;
+mod describe;
 mod explain;
 mod indexes;
+mod ingest;
 mod measure;
+mod open;
 mod paths;
 mod prepared;
 mod query;
@@ -15,6 +19,7 @@ mod settings;
 mod show;
 mod tables;
 mod template;
+mod users;
 mod vacuum;
 mod write;
 
@@ -37,6 +42,8 @@ use crate::request::{Parameters, QueryRequest, QueryResult};
 use crate::session::Current;
 
 use ddl::Qualified;
+pub use ingest::{Ingest, IngestMode};
+pub use open::{OpenQuery, Opened};
 pub(crate) use prepared::Prepared;
 pub(crate) use write::transaction;
 
@@ -105,8 +112,8 @@ impl Running {
             Statement::Delete(delete) => self.run_delete(delete).await,
             Statement::CopyFrom(copy) => self.run_copy_from(copy).await,
             Statement::CopyTo(copy) => self.run_copy_to(copy).await,
-            Statement::Set { name, value } => self.set(&name, &value),
-            Statement::Reset { name } => self.reset(name.as_deref()),
+            Statement::Set { name, value } => self.set(&name, &value).await,
+            Statement::Reset { name } => self.reset(name.as_deref()).await,
             Statement::Show(show) => self.show(show).await,
             Statement::Prepare(prepare) => self.prepare(prepare).await,
             Statement::Execute { name, parameters } => Box::pin(self.execute_prepared(&name, parameters)).await,
@@ -116,6 +123,10 @@ impl Running {
             }
             Statement::Vacuum { table } => self.vacuum(table).await,
             Statement::Analyze { table, using } => self.analyze(table, using).await,
+            Statement::CreateUser(create) => self.create_user(create).await,
+            Statement::AlterUser(alter) => self.alter_user(alter).await,
+            Statement::DropUser(drop) => self.drop_users(drop).await,
+            Statement::CancelQuery { id } => self.cancel_query(&id).await,
             Statement::Nothing { tag, notice } => {
                 let mut result = QueryResult::done(tag);
                 result.notices.extend(notice);

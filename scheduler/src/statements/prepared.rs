@@ -26,6 +26,13 @@ pub(crate) struct Prepared {
     text: Option<String>,
 }
 
+impl Prepared {
+    /// What is executed.
+    pub(super) fn statement(&self) -> &Statement {
+        &self.statement
+    }
+}
+
 impl Running {
     /// PREPARE. The statement is planned when it is executed, on the tables there are then.
     pub(super) async fn prepare(&self, prepare: Prepare) -> Result<QueryResult> {
@@ -38,8 +45,12 @@ impl Running {
         Ok(QueryResult::done("PREPARE"))
     }
 
-    /// EXECUTE: evaluates the arguments, converts them to the declared types and runs the statement.
-    pub(super) async fn execute_prepared(&self, name: &str, arguments: Vec<ast::Expr>) -> Result<QueryResult> {
+    /// The prepared statement of this name, and the values of the arguments in its declared types.
+    pub(super) fn prepared_with(
+        &self,
+        name: &str,
+        arguments: Vec<ast::Expr>,
+    ) -> Result<(Arc<Prepared>, Vec<ScalarValue>)> {
         let prepared = self.request.session.prepared(name)?;
         if arguments.len() < prepared.types.len() {
             return Err(Error::ParameterCount { expected: prepared.types.len(), given: arguments.len() });
@@ -49,6 +60,12 @@ impl Running {
         for (position, argument) in arguments.into_iter().enumerate() {
             values.push(constant(&state, argument, prepared.types.get(position))?);
         }
+        Ok((prepared, values))
+    }
+
+    /// EXECUTE: evaluates the arguments, converts them to the declared types and runs the statement.
+    pub(super) async fn execute_prepared(&self, name: &str, arguments: Vec<ast::Expr>) -> Result<QueryResult> {
+        let (prepared, values) = self.prepared_with(name, arguments)?;
         let mut running = self.clone();
         running.request.parameters = match values.is_empty() {
             true => Parameters::None,

@@ -75,7 +75,7 @@ impl Running {
         Ok(execute_stream(physical, task)?)
     }
 
-    async fn lower(
+    pub(super) async fn lower(
         &self,
         state: &SessionState,
         plan: &LogicalPlan,

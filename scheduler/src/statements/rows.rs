@@ -1,20 +1,26 @@
-//! Queries with several rows of parameters: an answer for each.
+//! Statements with several rows of parameters: of a query an answer for each, of a change the count of all.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
+use datafusion::datasource::MemTable;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::collect;
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt, stream};
+use volley_planner::dml::{plan_insert, plan_insert_many};
 use volley_planner::error::Error as PlannerError;
-use volley_planner::sql::{self, Statement};
+use volley_planner::sql::{self, Delete, Insert, Statement};
 use volley_storage::ErrorKind;
+use volley_storage::snapshot::Snapshot;
 
 use super::Running;
 use crate::error::{Error, Result};
 use crate::plan_cache::CachedTemplate;
-use crate::request::{Parameters, QueryResult};
+use crate::request::{Parameters, QueryResult, ResultKind};
 
 /// Rows of parameters that are executed as one, at most.
 const ROWS_AT_ONCE: usize = 64;
@@ -55,10 +61,25 @@ impl Answers {
 }
 
 impl Running {
-    /// Executes a query for each row of parameters. Rows that a template is kept for are executed many at a time; another one
-    /// on its own, which may leave a template for the next.
+    /// Executes a statement for each row of parameters.
     pub(super) async fn execute_rows(self, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
-        let tag = self.check_rows(&rows)?;
+        check_rows(&rows)?;
+        let statement = sql::parse_statement(&self.request.sql)?;
+        let tag = statement.tag();
+        match statement {
+            Statement::Query(_) => self.query_rows(tag, rows).await,
+            Statement::Insert(insert) => self.insert_rows(insert, &rows).await,
+            Statement::Delete(delete) if !delete.truncate => self.delete_rows_of_each(delete, &rows).await,
+            _ => {
+                let sentence = format!("{tag} takes one row of parameters at a time");
+                Err(PlannerError::invalid(ErrorKind::Unsupported, sentence).into())
+            }
+        }
+    }
+
+    /// Rows that a template is kept for are executed many at a time; another one on its own, which may leave a template for
+    /// the next.
+    async fn query_rows(self, tag: &str, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
         let mut answers = Answers::default();
         let mut left = &rows[..];
         let mut at_once = ROWS_AT_ONCE;
@@ -91,20 +112,58 @@ impl Running {
         Ok(QueryResult { notices, ..QueryResult::batches(tag, schema, batches) })
     }
 
-    /// Refuses what has no answer for each row; the tag of the statement.
-    fn check_rows(&self, rows: &[Vec<ScalarValue>]) -> Result<&'static str> {
-        let Some(first) = rows.first() else { return Err(without_rows()) };
-        if let Some(other) = rows.iter().find(|row| row.len() != first.len()) {
-            return Err(Error::ParameterCount { expected: first.len(), given: other.len() });
-        }
-        let statement = sql::parse_statement(&self.request.sql)?;
-        match statement {
-            Statement::Query(_) => Ok(statement.tag()),
-            _ => {
-                let sentence = "only queries take several rows of parameters; execute the statement once for each row";
-                Err(PlannerError::invalid(ErrorKind::Unsupported, sentence.to_owned()).into())
+    /// The rows of an INSERT for every row of parameters, in one commit.
+    async fn insert_rows(self, insert: Insert, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
+        let name = self.qualify(&insert.table)?;
+        let catalog = self.catalog().await?;
+        let table = self.writable(&catalog, &name.schema, &name.name).await?;
+        let (state, base) = (catalog.state(), Arc::clone(table.snapshot()));
+        if let (Some(source), Some(given)) = (insert.source.clone(), table_of(rows)) {
+            let given = Arc::new(given);
+            let plan = plan_insert_many(&state, &name.name, &base.schema, &insert.columns, source, given).await?;
+            if let Some(plan) = plan {
+                let count = self.append(&state, &base, &plan, "INSERT").await?;
+                return Ok(QueryResult::affected(format!("INSERT 0 {count}"), count));
             }
         }
+        // Planned for each row of parameters, as the rows before it have been written.
+        let each = rows.iter().map(|row| {
+            let mut one = self.clone();
+            one.request.parameters = Parameters::Positional(row.clone());
+            one.rows_to_insert(insert.clone(), state.clone(), Arc::clone(&base), name.name.clone())
+        });
+        let each: Vec<_> = each.collect();
+        let batches = stream::iter(each).then(|rows| rows).try_flatten().boxed();
+        let count = self.append_rows(&base, batches, "INSERT").await?;
+        Ok(QueryResult::affected(format!("INSERT 0 {count}"), count))
+    }
+
+    /// The rows that an INSERT with its one row of parameters adds.
+    fn rows_to_insert(
+        self,
+        insert: Insert,
+        state: SessionState,
+        base: Arc<Snapshot>,
+        name: String,
+    ) -> BoxFuture<'static, DfResult<SendableRecordBatchStream>> {
+        Box::pin(async move {
+            let parameters = self.parameter_fields();
+            let plan = plan_insert(&state, &name, &base.schema, &insert.columns, insert.source, &parameters).await?;
+            Ok(self.start_unlimited(&state, &self.bind(plan)?).await?)
+        })
+    }
+
+    /// A DELETE for every row of parameters, each a commit of its own.
+    async fn delete_rows_of_each(self, delete: Delete, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
+        let mut count = 0;
+        for row in rows {
+            let mut one = self.clone();
+            one.request.parameters = Parameters::Positional(row.clone());
+            if let ResultKind::Affected(deleted) = one.run_delete(delete.clone()).await?.kind {
+                count += deleted;
+            }
+        }
+        Ok(QueryResult::affected(format!("DELETE {count}"), count))
     }
 
     /// The answers to these rows by one execution of the template; `None` where they need one each.
@@ -125,6 +184,26 @@ impl Running {
             false => Err(Error::Internal { detail: "a search did not answer every row of parameters".to_owned() }),
         }
     }
+}
+
+/// Refuses no rows, and rows of different lengths.
+fn check_rows(rows: &[Vec<ScalarValue>]) -> Result<()> {
+    let Some(first) = rows.first() else { return Err(without_rows()) };
+    match rows.iter().find(|row| row.len() != first.len()) {
+        Some(other) => Err(Error::ParameterCount { expected: first.len(), given: other.len() }),
+        None => Ok(()),
+    }
+}
+
+/// The rows as a table with the columns `$1`, `$2` …; `None` where a column has values of several types.
+fn table_of(rows: &[Vec<ScalarValue>]) -> Option<MemTable> {
+    let mut columns = Vec::with_capacity(rows[0].len());
+    for position in 0..rows[0].len() {
+        let array = ScalarValue::iter_to_array(rows.iter().map(|row| row[position].clone())).ok()?;
+        columns.push((format!("${}", position + 1), array, true));
+    }
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).ok()?;
+    MemTable::try_new(batch.schema(), vec![vec![batch]]).ok()
 }
 
 fn without_rows() -> Error {

@@ -101,7 +101,7 @@ impl Running {
             return Ok(exists_already(tag, &name));
         }
         for location in &create.statement.locations {
-            self.outside_data_directory(location)?;
+            self.may_use(location)?;
             let url = ListingTableUrl::parse(location)?;
             first_file(&catalog.state(), &url, location).await?;
         }
@@ -147,7 +147,7 @@ impl Running {
 
     pub(super) async fn run_copy_from(&self, copy: CopyFrom) -> Result<QueryResult> {
         let name = self.qualify(&copy.table)?;
-        self.outside_data_directory(&copy.path)?;
+        self.may_use(&copy.path)?;
         let catalog = self.catalog().await?;
         let table = self.writable(&catalog, &name.schema, &name.name).await?;
         let state = catalog.state();

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Result as DfResult;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use ulid::Ulid;
 use volley_planner::dml::constant_rows;
 use volley_storage::ErrorKind;
@@ -34,6 +35,16 @@ impl Running {
             Some(batch) => stream::iter([Ok(batch)]).boxed(),
             None => self.start_unlimited(state, plan).await?,
         };
+        self.append_rows(base, rows, operation).await
+    }
+
+    /// Commits rows that are in the table's types; returns how many there were.
+    pub(super) async fn append_rows(
+        &self,
+        base: &Arc<Snapshot>,
+        rows: impl Stream<Item = DfResult<RecordBatch>> + Send + 'static,
+        operation: &str,
+    ) -> Result<u64> {
         let schema = Arc::clone(&base.schema.arrow);
         let failure = Arc::new(parking_lot::Mutex::new(None));
         let seen = Arc::clone(&failure);

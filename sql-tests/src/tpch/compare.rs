@@ -18,8 +18,6 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + S
 /// Both sides, loaded.
 #[derive(Debug)]
 pub struct Comparison {
-    /// The scale factor.
-    pub scale: f64,
     /// The original files.
     pub files: Vec<TableFile>,
     /// How long each table took to load into Volley, in the order of `files`.
@@ -40,13 +38,22 @@ impl std::fmt::Debug for Plain {
 }
 
 impl Comparison {
-    /// Generates the files below `directory` (kept for the next run), loads them into a Volley data directory there by
-    /// COPY, and registers them with a stock DataFusion session with as many partitions.
+    /// The tables of TPC-H at a scale factor, generated below `directory` (and kept for the next run) and loaded as
+    /// [`Comparison::of_files`] does.
     ///
     /// # Errors
     /// Anything that goes wrong on the way.
     pub async fn load(directory: &Path, scale: f64) -> Result<Self> {
         let files = generate(&directory.join(format!("parquet-{scale}")), scale)?;
+        Self::of_files(directory, files).await
+    }
+
+    /// Loads files into a Volley data directory below `directory` by COPY, and registers them with a stock DataFusion session
+    /// with as many partitions.
+    ///
+    /// # Errors
+    /// Anything that goes wrong on the way.
+    pub async fn of_files(directory: &Path, files: Vec<TableFile>) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("volley-").tempdir_in(directory)?;
         let engine = Engine::open(EngineConfig::new(DataLocation::Local(data.path().join("data")))).await?;
         let session = engine.session();
@@ -69,7 +76,7 @@ impl Comparison {
             let path = file.path.display().to_string();
             plain.register_parquet(file.name, path, ParquetReadOptions::default()).await?;
         }
-        Ok(Self { scale, files, loading, engine, session, plain: Plain(plain), _data: data })
+        Ok(Self { files, loading, engine, session, plain: Plain(plain), _data: data })
     }
 
     /// One statement on Volley.

@@ -102,6 +102,10 @@ fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Int64 => "BIGINT".to_owned(),
         DataType::Int32 => "INTEGER".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Float64 => "DOUBLE PRECISION".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Timestamp(..) => "TIMESTAMP".to_owned(),
         DataType::Date32 => "DATE".to_owned(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
         _ => "TEXT".to_owned(),

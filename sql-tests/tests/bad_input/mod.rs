@@ -8,6 +8,7 @@ mod indexes;
 mod keys;
 mod names;
 mod ordinary;
+mod paths;
 mod vectors;
 
 use std::path::{Path, PathBuf};

@@ -52,7 +52,10 @@ fn report(name: &str, outcomes: impl IntoIterator<Item = Outcome>) {
 }
 
 fn ours(layout: Layout, vector_topk: bool, on_disk: bool) {
-    let variant = Variant { topology: Topology::Embedded, layout, vector_topk, on_disk };
+    ours_on(Variant { topology: Topology::Embedded, layout, vector_topk, on_disk });
+}
+
+fn ours_on(variant: Variant) {
     let runtime = runtime();
     let files: Vec<_> =
         files(&folder()).into_iter().filter(|file| !file.starts_with(folder().join("datafusion"))).collect();
@@ -88,10 +91,15 @@ fn five_files_planned_without_the_vector_node() {
     ours(Layout::Files, false, false);
 }
 
+#[test]
+fn over_flight_sql() {
+    ours_on(Variant { topology: Topology::Server, layout: Layout::Whole, vector_topk: true, on_disk: true });
+}
+
 /// Every condition names a label that some variant has: a misspelt one would switch its record off for good.
 #[test]
 fn conditions_name_labels_that_exist() {
-    let known = ["whole", "files", "many", "topk", "stock", "disk", "memory", "Volley"];
+    let known = ["whole", "files", "many", "topk", "stock", "disk", "memory", "embedded", "server", "Volley"];
     for file in files(&folder()) {
         for record in sqllogictest::parse_file::<volley_sql_tests::cells::ColumnType>(&file).unwrap() {
             if let sqllogictest::Record::Condition(Condition::OnlyIf { label } | Condition::SkipIf { label }) = record {

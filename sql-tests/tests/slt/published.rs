@@ -18,22 +18,33 @@ use super::{files, folder, report, runtime};
 /// No file takes longer, or it is not among the selected.
 const FILE_SECONDS_MAX: u64 = 60;
 
-async fn run(layout: Layout, file: &Path) -> Outcome {
-    let variant = Variant { topology: Topology::Embedded, layout, vector_topk: true, on_disk: false };
+async fn run(topology: Topology, layout: Layout, file: &Path) -> Outcome {
+    let variant = Variant { topology, layout, vector_topk: true, on_disk: false };
     let records = sqllogictest::parse_file::<ColumnType>(file).unwrap();
     let mut script = Script::new(variant).await.unwrap();
     // Many of these queries have no ORDER BY and rely on the order in which DataFusion's own tables give their rows.
     script.ignore_order();
+    if topology == Topology::Server {
+        script.ignore_types();
+    }
     script.run(published::adapt(records)).await
 }
 
 #[test]
 fn published_by_datafusion() {
     let runtime = runtime();
-    let outcomes = files(&folder().join("datafusion"))
-        .into_iter()
-        .flat_map(|file| [Layout::Whole, Layout::Files].map(|layout| runtime.block_on(run(layout, &file))));
+    let outcomes = files(&folder().join("datafusion")).into_iter().flat_map(|file| {
+        [Layout::Whole, Layout::Files].map(|layout| runtime.block_on(run(Topology::Embedded, layout, &file)))
+    });
     report("DataFusion's files", outcomes);
+}
+
+#[test]
+fn published_by_datafusion_over_flight_sql() {
+    let runtime = runtime();
+    let files = files(&folder().join("datafusion"));
+    let outcomes = files.iter().map(|file| runtime.block_on(run(Topology::Server, Layout::Whole, file)));
+    report("DataFusion's files over Flight SQL", outcomes);
 }
 
 /// Copies the files of `DATAFUSION_SLT` that apply, puts `skipif Volley` before the records that do not, and writes
@@ -64,7 +75,7 @@ fn select_files() {
         let mut slow = false;
         for layout in [Layout::Whole, Layout::Files] {
             let file = file.clone();
-            let running = runtime.spawn(async move { run(layout, &file).await });
+            let running = runtime.spawn(async move { run(Topology::Embedded, layout, &file).await });
             match runtime.block_on(async { tokio::time::timeout(limit, running).await }) {
                 Ok(outcome) => {
                     let outcome = outcome.unwrap();

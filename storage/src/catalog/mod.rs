@@ -1,4 +1,4 @@
-//! The names of a data directory: schemas, and in them tables, views, external tables and indexes.
+//! The names of a data directory: schemas, and in them tables, views, external tables and indexes; and its users.
 //!
 //! The catalog is a log like a table's, in `catalog/`. A table's own log knows nothing of names: creating a table
 //! writes its log first and its name after, so that a name never points at nothing.
@@ -7,8 +7,10 @@ mod proto;
 mod state;
 #[cfg(test)]
 mod tests;
+mod user;
 
 pub use state::{CatalogAction, CatalogEntry, CatalogSnapshot};
+pub use user::User;
 
 use crate::env::Env;
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! The messages inside the catalog's commits and checkpoints. Tags are never used for anything else again.
 
 use super::state::{CatalogAction, CatalogEntry, Schemas};
+use super::user::{User, Users};
 use crate::ids::{FieldId, TableId};
 use crate::index_definition::IndexDefinition;
 use crate::log::Damage;
@@ -15,7 +16,7 @@ struct Commit {
 
 #[derive(Clone, PartialEq, Message)]
 struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     kind: Option<ActionKind>,
 }
 
@@ -31,6 +32,12 @@ enum ActionKind {
     Drop(Named),
     #[prost(message, tag = "5")]
     Replace(Named),
+    #[prost(message, tag = "6")]
+    CreateUser(NamedUser),
+    #[prost(message, tag = "7")]
+    AlterUser(NamedUser),
+    #[prost(string, tag = "8")]
+    DropUser(String),
 }
 
 /// A name, with what it stands for unless it is dropped.
@@ -96,6 +103,27 @@ struct Checkpoint {
     schemas: Vec<String>,
     #[prost(message, repeated, tag = "2")]
     entries: Vec<Named>,
+    #[prost(message, repeated, tag = "3")]
+    users: Vec<NamedUser>,
+}
+
+/// A user. Verifiers of other methods get tags of their own, beside the first.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+struct NamedUser {
+    #[prost(string, tag = "1")]
+    name: String,
+    /// An argon2id hash as a PHC string.
+    #[prost(string, optional, tag = "2")]
+    argon2: Option<String>,
+    #[prost(bool, tag = "3")]
+    is_superuser: bool,
+}
+
+impl std::fmt::Debug for NamedUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NamedUser").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 pub(super) fn encode_commit(actions: &[CatalogAction]) -> Vec<u8> {
@@ -108,12 +136,14 @@ pub(super) fn decode_commit(body: Bytes) -> Result<Vec<CatalogAction>, Damage> {
     commit.actions.into_iter().map(|a| decode_action(a.kind.ok_or_else(|| missing("action"))?)).collect()
 }
 
-pub(super) fn encode_checkpoint(schemas: &Schemas) -> Vec<u8> {
+pub(super) fn encode_checkpoint(schemas: &Schemas, users: &Users) -> Vec<u8> {
     let entries = schemas.iter().flat_map(|(schema, names)| names.iter().map(move |(n, e)| named(schema, n, Some(e))));
-    Checkpoint { schemas: schemas.keys().cloned().collect(), entries: entries.collect() }.encode_to_vec()
+    let users = users.iter().map(|(name, user)| named_user(name, user));
+    Checkpoint { schemas: schemas.keys().cloned().collect(), entries: entries.collect(), users: users.collect() }
+        .encode_to_vec()
 }
 
-pub(super) fn decode_checkpoint(body: Bytes) -> Result<Schemas, Damage> {
+pub(super) fn decode_checkpoint(body: Bytes) -> Result<(Schemas, Users), Damage> {
     let checkpoint = Checkpoint::decode(body)?;
     let mut schemas: Schemas = checkpoint.schemas.into_iter().map(|name| (name, Default::default())).collect();
     for entry in checkpoint.entries {
@@ -121,7 +151,7 @@ pub(super) fn decode_checkpoint(body: Bytes) -> Result<Schemas, Damage> {
         let names = schemas.get_mut(&entry.schema).ok_or_else(|| missing("schema"))?;
         names.insert(entry.name, value);
     }
-    Ok(schemas)
+    Ok((schemas, checkpoint.users.into_iter().map(decode_user).collect()))
 }
 
 fn encode_action(action: &CatalogAction) -> ActionKind {
@@ -131,6 +161,9 @@ fn encode_action(action: &CatalogAction) -> ActionKind {
         CatalogAction::Create { schema, name, entry } => ActionKind::Create(named(schema, name, Some(entry))),
         CatalogAction::Drop { schema, name } => ActionKind::Drop(named(schema, name, None)),
         CatalogAction::Replace { schema, name, entry } => ActionKind::Replace(named(schema, name, Some(entry))),
+        CatalogAction::CreateUser { name, user } => ActionKind::CreateUser(named_user(name, user)),
+        CatalogAction::AlterUser { name, user } => ActionKind::AlterUser(named_user(name, user)),
+        CatalogAction::DropUser { name } => ActionKind::DropUser(name.clone()),
     }
 }
 
@@ -145,6 +178,15 @@ fn decode_action(kind: ActionKind) -> Result<CatalogAction, Damage> {
         ActionKind::Replace(Named { schema, name, entry }) => {
             CatalogAction::Replace { schema, name, entry: decode_entry(entry)? }
         }
+        ActionKind::CreateUser(user) => {
+            let (name, user) = decode_user(user);
+            CatalogAction::CreateUser { name, user }
+        }
+        ActionKind::AlterUser(user) => {
+            let (name, user) = decode_user(user);
+            CatalogAction::AlterUser { name, user }
+        }
+        ActionKind::DropUser(name) => CatalogAction::DropUser { name },
     })
 }
 
@@ -166,6 +208,14 @@ fn named(schema: &str, name: &str, entry: Option<&CatalogEntry>) -> Named {
         }
     });
     Named { schema: schema.to_owned(), name: name.to_owned(), entry }
+}
+
+fn named_user(name: &str, user: &User) -> NamedUser {
+    NamedUser { name: name.to_owned(), argon2: user.verifier.clone(), is_superuser: user.is_superuser }
+}
+
+fn decode_user(user: NamedUser) -> (String, User) {
+    (user.name, User { verifier: user.argon2, is_superuser: user.is_superuser })
 }
 
 fn decode_entry(entry: Option<Entry>) -> Result<CatalogEntry, Damage> {

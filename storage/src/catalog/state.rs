@@ -1,6 +1,7 @@
 //! The names after a commit, and what each change demands of them.
 
 use super::proto;
+use super::user::{self, User, Users};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Version};
 use crate::index_definition::IndexDefinition;
@@ -46,6 +47,8 @@ pub struct CatalogSnapshot {
     pub version: Version,
     /// Entries by schema and name.
     pub schemas: Schemas,
+    /// Users by name.
+    pub users: Users,
 }
 
 /// Entries by schema and name.
@@ -53,7 +56,7 @@ pub(super) type Schemas = BTreeMap<String, BTreeMap<String, CatalogEntry>>;
 
 /// One change of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "schema, name and entry say what they are")]
+#[allow(missing_docs, reason = "schema, name, entry and user say what they are")]
 pub enum CatalogAction {
     /// Adds an empty schema; there must be none of this name.
     CreateSchema { name: String },
@@ -65,6 +68,12 @@ pub enum CatalogAction {
     Drop { schema: String, name: String },
     /// Lets a name that exists stand for something else.
     Replace { schema: String, name: String, entry: CatalogEntry },
+    /// Adds a user; there must be none of this name.
+    CreateUser { name: String, user: User },
+    /// Lets a user that exists be as given.
+    AlterUser { name: String, user: User },
+    /// Removes a user.
+    DropUser { name: String },
 }
 
 impl CatalogSnapshot {
@@ -109,12 +118,12 @@ impl LogState for CatalogState {
     }
 
     fn to_checkpoint(&self) -> Result<Vec<u8>> {
-        Ok(proto::encode_checkpoint(&self.snapshot.schemas))
+        Ok(proto::encode_checkpoint(&self.snapshot.schemas, &self.snapshot.users))
     }
 
     fn from_checkpoint(_: &(), checkpoint: &Record) -> Result<Self, Damage> {
-        let schemas = proto::decode_checkpoint(checkpoint.body.clone())?;
-        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version: checkpoint.version, schemas }) })
+        let (schemas, users) = proto::decode_checkpoint(checkpoint.body.clone())?;
+        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version: checkpoint.version, schemas, users }) })
     }
 }
 
@@ -122,14 +131,15 @@ impl CatalogState {
     /// The names after some changes; the same function serves the writer before it writes and every reader after.
     pub(super) fn apply(before: Option<&Self>, actions: &[CatalogAction], version: Version) -> Result<Self> {
         let mut schemas = before.map_or_else(Schemas::new, |state| state.snapshot.schemas.clone());
+        let mut users = before.map_or_else(Users::new, |state| state.snapshot.users.clone());
         for action in actions {
-            apply_action(&mut schemas, action)?;
+            apply_action(&mut schemas, &mut users, action)?;
         }
-        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version, schemas }) })
+        Ok(Self { snapshot: Arc::new(CatalogSnapshot { version, schemas, users }) })
     }
 }
 
-fn apply_action(schemas: &mut Schemas, action: &CatalogAction) -> Result<()> {
+fn apply_action(schemas: &mut Schemas, users: &mut Users, action: &CatalogAction) -> Result<()> {
     match action {
         CatalogAction::CreateSchema { name } => {
             if schemas.contains_key(name) {
@@ -162,6 +172,9 @@ fn apply_action(schemas: &mut Schemas, action: &CatalogAction) -> Result<()> {
             Some(known) => *known = entry.clone(),
             None => return refuse(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist")),
         },
+        CatalogAction::CreateUser { name, user } => user::create(users, name, user)?,
+        CatalogAction::AlterUser { name, user } => user::alter(users, name, user)?,
+        CatalogAction::DropUser { name } => user::drop(users, name)?,
     }
     Ok(())
 }
@@ -186,6 +199,6 @@ fn names_of<'a>(schemas: &'a mut Schemas, schema: &str) -> Result<&'a mut BTreeM
     })
 }
 
-fn refuse(kind: ErrorKind, detail: String) -> Result<()> {
+pub(super) fn refuse(kind: ErrorKind, detail: String) -> Result<()> {
     Err(Error::InvalidRows { kind, detail })
 }

@@ -19,6 +19,10 @@ fn create(name: &str, entry: CatalogEntry) -> CatalogAction {
     CatalogAction::Create { schema: DEFAULT_SCHEMA.into(), name: name.into(), entry }
 }
 
+fn user(verifier: Option<&str>, is_superuser: bool) -> User {
+    User { verifier: verifier.map(str::to_owned), is_superuser }
+}
+
 #[tokio::test]
 async fn names_are_shared_and_survive() {
     let env = memory_env();
@@ -94,6 +98,51 @@ async fn indexes_live_and_die_with_their_table() {
 }
 
 #[tokio::test]
+async fn users_are_created_altered_and_dropped() {
+    let env = memory_env();
+    let database = Database::open(env.clone()).await.unwrap();
+    let catalog = database.catalog();
+    assert!(catalog.snapshot().await.unwrap().users.is_empty());
+    let create = |name: &str| CatalogAction::CreateUser { name: name.into(), user: user(Some("$argon2id$1"), true) };
+    catalog.apply(|_| Ok(vec![create("anna"), create("ben")])).await.unwrap();
+    let taken = catalog.apply(|_| Ok(vec![create("anna")])).await.unwrap_err();
+    assert_eq!(taken.kind(), crate::ErrorKind::DuplicateObject);
+    let alter = |name: &str| CatalogAction::AlterUser { name: name.into(), user: user(None, false) };
+    let drop = |name: &str| CatalogAction::DropUser { name: name.into() };
+    for missing in [alter("carl"), drop("carl")] {
+        let error = catalog.apply(|_| Ok(vec![missing.clone()])).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::UndefinedObject);
+    }
+    let names = catalog.apply(|_| Ok(vec![alter("anna"), drop("ben")])).await.unwrap();
+    assert_eq!(names.users, [("anna".to_owned(), user(None, false))].into());
+    // Enough changes for a checkpoint, from which the next process reads.
+    for n in 0..2 * crate::log::CHECKPOINT_EVERY {
+        catalog.apply(|_| Ok(vec![create(&format!("user{n}"))])).await.unwrap();
+    }
+    let names = catalog.snapshot().await.unwrap();
+    assert_eq!(Database::open(env).await.unwrap().catalog().snapshot().await.unwrap(), names);
+    assert_eq!(names.users.len(), 1 + 2 * crate::log::CHECKPOINT_EVERY as usize);
+}
+
+#[test]
+fn a_log_without_users_reads_as_ever() {
+    // As it was written before there were users: one action, then a checkpoint of one schema.
+    let commit = [0x0a, 0x03, 0x0a, 0x01, b's'];
+    let actions = proto::decode_commit(commit.to_vec().into()).unwrap();
+    assert_eq!(actions, [CatalogAction::CreateSchema { name: "s".into() }]);
+    let checkpoint = [0x0a, 0x01, b's'];
+    let (schemas, users) = proto::decode_checkpoint(checkpoint.to_vec().into()).unwrap();
+    assert_eq!((schemas.len(), users.len()), (1, 0));
+}
+
+#[test]
+fn verifiers_are_never_shown() {
+    let action = CatalogAction::CreateUser { name: "anna".into(), user: user(Some("$argon2id$secret"), true) };
+    let shown = format!("{action:?}");
+    assert!(shown.contains("anna") && !shown.contains("secret"), "{shown}");
+}
+
+#[tokio::test]
 async fn many_changes_from_two_processes_all_land() {
     let env = memory_env();
     let (a, b) = (Database::open(env.clone()).await.unwrap(), Database::open(env.clone()).await.unwrap());
@@ -134,14 +183,18 @@ proptest::proptest! {
             CatalogAction::Replace { schema: "public".into(), name: "v".into(), entry: table.clone() },
             CatalogAction::Drop { schema: "public".into(), name: "v".into() },
             CatalogAction::DropSchema { name: "s".into() },
+            CatalogAction::CreateUser { name: "anna".into(), user: user(Some("$argon2id$…"), true) },
+            CatalogAction::AlterUser { name: "anna".into(), user: user(None, false) },
+            CatalogAction::DropUser { name: "anna".into() },
         ];
         let commit = proto::encode_commit(&actions);
         proptest::prop_assert_eq!(&proto::decode_commit(commit.clone().into()).unwrap()[..], &actions[..]);
         let names = [("v", view("SELECT 1")), ("t", table), ("i", index(TableId(ulid::Ulid::nil()), "l2"))];
         let names = names.map(|(name, entry)| (name.to_owned(), entry));
         let schemas = [("public".to_owned(), names.into())].into();
-        let checkpoint = proto::encode_checkpoint(&schemas);
-        proptest::prop_assert_eq!(proto::decode_checkpoint(checkpoint.clone().into()).unwrap(), schemas);
+        let users = [("anna".to_owned(), user(Some("$argon2id$…"), true)), ("zoë".to_owned(), user(None, false))].into();
+        let checkpoint = proto::encode_checkpoint(&schemas, &users);
+        proptest::prop_assert_eq!(proto::decode_checkpoint(checkpoint.clone().into()).unwrap(), (schemas, users));
         for mut body in [commit, checkpoint] {
             for (at, to) in &changes {
                 let at = at % body.len();

@@ -124,6 +124,8 @@ error_kinds! {
     InvalidState = "55000", FailedPrecondition, retry: false;
     /// The caller may not do this.
     PermissionDenied = "42501", PermissionDenied, retry: false;
+    /// Name and password do not belong to a user who may log in.
+    InvalidPassword = "28P01", Unauthenticated, retry: false;
     /// A fault of Volley itself.
     Internal = "XX000", Internal, retry: false;
 }

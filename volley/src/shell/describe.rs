@@ -1,13 +1,15 @@
 //! `\d`, `\dt`, `\dv`, `\di`: what tables and indexes there are, and what columns and indexes a table has.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::Schema;
-use volley::QueryRequest;
+use arrow::datatypes::{Field, Schema};
+use arrow::util::display::array_value_to_string;
 use volley_planner::sql::type_name;
 
 use super::command::ListKind;
+use crate::backend::Request;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::output::{OutputError, ResultWriter, TableOptions};
@@ -40,8 +42,9 @@ async fn list_indexes(runner: &Runner, console: &mut Console) -> Result<(), Fail
 pub(super) async fn describe(name: &[String], runner: &Runner, console: &mut Console) -> Result<(), Failure> {
     let quoted: Vec<String> = name.iter().map(|part| quote_name(part)).collect();
     let probe = format!("SELECT * FROM {} LIMIT 0", quoted.join("."));
-    let result = runner.engine.execute(QueryRequest::new(probe, &runner.session)).await?;
-    let rows = describe_columns(&result.schema).map_err(OutputError::Value)?;
+    let answer = runner.backend.execute(Request::new(probe)).await?;
+    let required = required_columns(name, runner).await;
+    let rows = describe_columns(&answer.schema, &required).map_err(OutputError::Value)?;
     writeln!(console.out(), "{}", name.join("."))?;
     show(&[rows], runner, console)?;
     // Views and external tables have none to show.
@@ -52,15 +55,27 @@ pub(super) async fn describe(name: &[String], runner: &Runner, console: &mut Con
     }
 }
 
-/// Asks the engine, without the timing and the spinner of the user's own statements.
+/// Asks without the timing and the spinner of the user's own statements.
 async fn ask(sql: &str, runner: &Runner) -> Result<Vec<RecordBatch>, Failure> {
-    let result = runner.engine.execute(QueryRequest::new(sql, &runner.session)).await?;
-    let schema = Arc::clone(&result.schema);
-    let mut batches = result.collect().await?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
-    }
-    Ok(batches)
+    runner.backend.execute(Request::new(sql)).await?.collect().await
+}
+
+/// The columns that cannot be NULL. Not the probe's schema says so, because a server announces every column of a result as
+/// one that can be.
+async fn required_columns(name: &[String], runner: &Runner) -> HashSet<String> {
+    let literal = |text: &String| format!("'{}'", text.replace('\'', "''"));
+    let (schema, table) = match name {
+        [.., schema, table] => (literal(schema), literal(table)),
+        [table] => ("current_schema()".to_owned(), literal(table)),
+        [] => return HashSet::new(),
+    };
+    let sql = format!(
+        "SELECT column_name FROM information_schema.columns \
+         WHERE is_nullable = 'NO' AND table_schema = {schema} AND table_name = {table}"
+    );
+    let batches = ask(&sql, runner).await.unwrap_or_default();
+    let cells = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch.column(0), row)));
+    cells.filter_map(|(column, row)| array_value_to_string(column, row).ok()).collect()
 }
 
 fn show(batches: &[RecordBatch], runner: &Runner, console: &mut Console) -> Result<(), Failure> {
@@ -78,11 +93,12 @@ pub(super) fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn describe_columns(schema: &Schema) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn describe_columns(schema: &Schema, required: &HashSet<String>) -> Result<RecordBatch, arrow::error::ArrowError> {
     let fields = schema.fields();
     let names: StringArray = fields.iter().map(|field| Some(field.name().as_str())).collect();
     let types: StringArray = fields.iter().map(|field| Some(type_name(field.data_type()))).collect();
-    let nullable: StringArray = fields.iter().map(|f| Some(if f.is_nullable() { "" } else { "not null" })).collect();
+    let can_be_null = |field: &Field| field.is_nullable() && !required.contains(field.name());
+    let nullable: StringArray = fields.iter().map(|f| Some(if can_be_null(f) { "" } else { "not null" })).collect();
     RecordBatch::try_from_iter([
         ("Column", Arc::new(names) as ArrayRef),
         ("Type", Arc::new(types) as ArrayRef),

@@ -10,6 +10,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Helper};
+use volley::redacted;
 
 use super::completion;
 use super::names::Names;
@@ -71,13 +72,13 @@ impl Editor {
     }
 
     /// Adds to the history at once, so that it survives however the shell ends. rustyline makes the file readable by its
-    /// owner only.
+    /// owner only. Passwords are left out all the same.
     fn remember(&mut self, text: &str) {
-        let text = text.trim();
+        let text = redacted(text.trim());
         if text.is_empty() || text.len() > HISTORY_ENTRY_BYTES_MAX {
             return;
         }
-        if let (Ok(true), Some(path)) = (self.inner.add_history_entry(text), &self.history) {
+        if let (Ok(true), Some(path)) = (self.inner.add_history_entry(&*text), &self.history) {
             let _ = self.inner.append_history(path);
         }
     }

@@ -1,4 +1,4 @@
-//! The names that completion offers, asked from the engine when somebody presses Tab after a statement has run.
+//! The names that completion offers, asked for when somebody presses Tab after a statement has run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
 use tokio::runtime::Handle;
-use volley::{Engine, QueryRequest};
+
+use crate::backend::{Backend, Request};
 
 /// Completion must not keep a typing user waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -26,15 +27,16 @@ pub(super) struct Known {
 
 /// The names, as of the last statement.
 pub(super) struct Names {
-    engine: Arc<Engine>,
+    /// With a session of its own: the user's may have a statement timeout or another schema.
+    backend: Backend,
     runtime: Handle,
     known: Mutex<Option<Arc<Known>>>,
 }
 
 impl Names {
     /// Nothing is asked yet.
-    pub(super) fn new(engine: Arc<Engine>, runtime: Handle) -> Self {
-        Self { engine, runtime, known: Mutex::new(None) }
+    pub(super) fn new(backend: Backend, runtime: Handle) -> Self {
+        Self { backend, runtime, known: Mutex::new(None) }
     }
 
     /// A statement has run: names may have changed.
@@ -72,16 +74,12 @@ impl Names {
 
     /// The values of two columns.
     async fn pairs_at(&self, sql: &str, first: usize, second: usize, deadline: Instant) -> Vec<(String, String)> {
-        // A session of its own: the user's may have a statement timeout or another schema.
-        let session = self.engine.session();
-        let mut request = QueryRequest::new(sql, &session);
-        request.deadline = Some(deadline);
-        let Ok(result) = self.engine.execute(request).await else { return Vec::new() };
-        result
-            .collect()
-            .await
-            .map(|batches| batches.iter().flat_map(|batch| rows(batch, first, second)).collect())
-            .unwrap_or_default()
+        let request = Request { deadline: Some(deadline), ..Request::new(sql) };
+        let found = async { self.backend.execute(request).await?.collect().await };
+        // A server that cannot be reached must not keep the user waiting either.
+        let found = tokio::time::timeout_at(deadline.into(), found).await;
+        let Ok(Ok(batches)) = found else { return Vec::new() };
+        batches.iter().flat_map(|batch| rows(batch, first, second)).collect()
     }
 }
 

@@ -43,6 +43,10 @@ impl From<Output> for Ran {
 pub(super) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
     command.args(arguments).env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+    // What is set for tests is not meant for a server, which refuses what it does not know.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"VOLLEY_")) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -20,7 +20,7 @@ fn unknown_names_are_told_with_the_nearest() {
     for (sql, state, nearest) in [
         ("SELECT * FROM documens", "42P01", "documents"),
         ("SELECT titel FROM documents", "42703", "title"),
-        ("SELECT uper('x')", "42883", "upper"),
+        ("SELECT uppr('x')", "42883", "upper"),
         ("SET volley.memory_limt = '1GB'", "42704", "volley.memory_limit"),
     ] {
         let error = data.sql(sql).refused();
@@ -70,12 +70,25 @@ fn missing_files_touch_nothing() {
 
 #[test]
 fn other_places_are_refused_in_a_sentence() {
-    for url in ["s3://bucket/db", "gs://bucket", "az://container", "grpc://localhost:32010"] {
+    for url in ["s3://bucket/db", "gs://bucket", "az://container"] {
         for command in [&["sql", "-c", "SELECT 1", "-d"][..], &["verify", "-d"], &["demo", "-d"]] {
             let error = volley(&[command, &[url]].concat()).refused();
             assert!(error.contains("directories and memory://"), "{error}");
         }
     }
+}
+
+#[test]
+fn a_server_is_no_directory() {
+    for command in ["verify", "demo", "serve"] {
+        let error = volley(&[command, "-d", "grpc://ann:secret@localhost:1"]).refused();
+        assert!(error.contains("not on a server") && !error.contains("secret"), "{error}");
+    }
+    // Nobody listens on port 1.
+    let error = volley(&["sql", "-d", "grpc://ann:secret@localhost:1", "-c", "SELECT 1"]).refused();
+    assert!(error.starts_with("ERROR 08006: no connection to grpc://localhost:1: "), "{error}");
+    let error = volley(&["sql", "-d", "grpc://localhost:1", "--threads", "1", "-c", "SELECT 1"]).refused();
+    assert!(error.contains("--threads"), "{error}");
 }
 
 #[test]
@@ -95,12 +108,18 @@ fn a_malformed_command_line_exits_with_2() {
 
 #[test]
 fn help_has_examples_and_promises_nothing_more() {
-    for arguments in [&["--help"][..], &["sql", "--help"], &["demo", "--help"], &["verify", "--help"]] {
+    let commands = [
+        &["--help"][..],
+        &["sql", "--help"],
+        &["demo", "--help"],
+        &["verify", "--help"],
+        &["serve", "--help"],
+        &["config", "check", "--help"],
+    ];
+    for arguments in commands {
         let help = volley(arguments).ok();
         assert!(help.contains("Examples:"), "{help}");
-        for absent in ["serve", "coordinator"] {
-            assert!(!help.to_lowercase().contains(&format!(" {absent} ")), "{help}");
-        }
+        assert!(!help.to_lowercase().contains(" coordinator "), "{help}");
     }
     assert!(volley(&["--version"]).ok().starts_with("volley 0."));
 }

@@ -204,6 +204,13 @@ pub static SETTINGS: &[Setting] = &[
         "The most memory that queries may use together, such as 4GB; 0 means the process's own limit.",
     ),
     setting(
+        "volley.parallel_endpoints",
+        "off",
+        SettingType::Boolean,
+        "Whether Flight SQL offers a large answer without an order in parts that are fetched side by side; some clients read \
+         only the first part.",
+    ),
+    setting(
         "volley.plan_cache",
         "on",
         SettingType::Boolean,

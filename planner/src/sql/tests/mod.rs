@@ -8,6 +8,7 @@ mod split;
 mod statements;
 mod syntax_errors;
 mod types;
+mod users;
 
 use super::{Statement, parse_statement};
 

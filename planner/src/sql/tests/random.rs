@@ -2,10 +2,10 @@
 
 use crate::sql::{is_complete, parse_statement, split_statements};
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         // SplitMix64, see Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -1,0 +1,182 @@
+//! Rows on their way to a client: batches taken only as fast as the client takes them, until the end, a limit or an error.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow_flight::FlightData;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tonic::Status;
+use volley_scheduler::{Error, QueryId};
+use volley_storage::ErrorKind;
+
+use super::status;
+use super::wire::Wire;
+use crate::metrics::Metrics;
+use crate::watch::Watched;
+use crate::work::Work;
+
+/// What a client reads.
+pub(crate) type FlightStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
+
+/// The most that one answer may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResultLimits {
+    pub(crate) rows: Option<u64>,
+    pub(crate) bytes: Option<usize>,
+}
+
+/// Rows that are computed while they are sent.
+pub(crate) struct Outgoing {
+    pub(crate) wire: Wire,
+    pub(crate) first: Vec<RecordBatch>,
+    pub(crate) rest: Option<SendableRecordBatchStream>,
+    pub(crate) work: Option<Work>,
+    /// Its slot, unless the client stalls.
+    pub(crate) watched: Arc<Watched>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) limits: ResultLimits,
+    pub(crate) id: QueryId,
+}
+
+struct Sending {
+    outgoing: Outgoing,
+    first: std::vec::IntoIter<RecordBatch>,
+    /// What is left of a batch that is sent in slices.
+    slices: std::vec::IntoIter<RecordBatch>,
+    rows: u64,
+    bytes: usize,
+    ended: bool,
+}
+
+impl Outgoing {
+    /// The batches, ready to be encoded. Dropping the stream ends the work.
+    fn batches(mut self) -> impl Stream<Item = Result<RecordBatch, Status>> + Send {
+        let first = std::mem::take(&mut self.first).into_iter();
+        let slices = Vec::new().into_iter();
+        let sending = Sending { outgoing: self, first, slices, rows: 0, bytes: 0, ended: false };
+        stream::unfold(sending, |mut sending| async move {
+            sending.outgoing.watched.client_came();
+            let item = sending.next().await?;
+            // Nobody asks for the next before this one is on its way.
+            sending.outgoing.watched.client_is_asked();
+            Some((item, sending))
+        })
+    }
+
+    /// The stream that the client reads.
+    pub(crate) fn into_flight(self, metrics: Metrics) -> FlightStream {
+        let schema = self.wire.schema().clone();
+        encode(schema, self.batches(), metrics)
+    }
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<Result<RecordBatch, Status>> {
+        if self.ended {
+            return None;
+        }
+        if let Some(slice) = self.slices.next() {
+            return Some(self.send(&slice));
+        }
+        if let Some(batch) = self.first.next() {
+            return Some(self.send_sliced(batch));
+        }
+        let Some(rest) = self.outgoing.rest.as_mut() else { return self.end(None) };
+        let next = match self.outgoing.deadline {
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), rest.next()).await {
+                Ok(next) => next,
+                Err(_) => return self.end(Some(Error::DeadlineExceeded)),
+            },
+            None => rest.next().await,
+        };
+        match next {
+            Some(Ok(batch)) => Some(self.send_sliced(batch)),
+            Some(Err(error)) => self.end(Some(Error::from(error))),
+            None => self.end(None),
+        }
+    }
+
+    /// Sends the first slice; the others come next.
+    fn send_sliced(&mut self, batch: RecordBatch) -> Result<RecordBatch, Status> {
+        let mut slices = self.outgoing.wire.slices(batch).into_iter();
+        let first = slices.next();
+        self.slices = slices;
+        match first {
+            Some(first) => self.send(&first),
+            // There is always one.
+            None => Ok(RecordBatch::new_empty(self.outgoing.wire.schema().clone())),
+        }
+    }
+
+    fn send(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Status> {
+        self.rows += batch.num_rows() as u64;
+        self.bytes = self.bytes.saturating_add(self.outgoing.wire.bytes(batch));
+        let ResultLimits { rows, bytes } = self.outgoing.limits;
+        if rows.is_some_and(|most| self.rows > most) || bytes.is_some_and(|most| self.bytes > most) {
+            self.stop();
+            let sentence = "the result is larger than this server's max_result_rows or max_result_size; ask for less";
+            return Err(status::of_kind(ErrorKind::LimitExceeded, sentence));
+        }
+        self.outgoing.wire.batch(batch).map_err(|error| {
+            self.stop();
+            status::of_arrow(&error)
+        })
+    }
+
+    /// Lets go of the query and its slot.
+    fn stop(&mut self) {
+        self.ended = true;
+        self.outgoing.rest = None;
+        self.outgoing.watched.done();
+    }
+
+    fn end(&mut self, error: Option<Error>) -> Option<Result<RecordBatch, Status>> {
+        self.stop();
+        let work = self.outgoing.work.take();
+        match error {
+            None => {
+                if let Some(work) = work {
+                    work.done(self.rows);
+                }
+                None
+            }
+            Some(error) => {
+                if let Some(work) = work {
+                    work.failed(&error);
+                }
+                Some(Err(status::of_error(&error, self.outgoing.id)))
+            }
+        }
+    }
+}
+
+/// Batches as Flight's messages, the schema first, also when there are no rows.
+pub(crate) fn encode(
+    schema: SchemaRef,
+    batches: impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static,
+    metrics: Metrics,
+) -> FlightStream {
+    let batches = batches.map_err(|status| FlightError::Tonic(Box::new(status)));
+    let messages = FlightDataEncoderBuilder::new().with_schema(schema).build(batches);
+    let messages = messages.map(move |message| match message {
+        Ok(message) => {
+            metrics.bytes_sent((message.data_header.len() + message.data_body.len()) as u64);
+            Ok(message)
+        }
+        Err(FlightError::Tonic(status)) => Err(*status),
+        Err(FlightError::Arrow(error)) => Err(status::of_arrow(&error)),
+        Err(error) => Err(status::of_kind(ErrorKind::Internal, format!("internal error: {error}"))),
+    });
+    Box::pin(messages)
+}
+
+/// Batches that are there.
+pub(crate) fn encode_batches(schema: SchemaRef, batches: Vec<RecordBatch>, metrics: Metrics) -> FlightStream {
+    encode(schema, stream::iter(batches.into_iter().map(Ok)), metrics)
+}
