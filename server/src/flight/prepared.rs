@@ -139,6 +139,11 @@ pub(crate) struct ParameterRows {
 }
 
 impl ParameterRows {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// Adds rows.
     ///
     /// # Errors

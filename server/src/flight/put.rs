@@ -97,7 +97,8 @@ impl Door {
         while let Some(batch) = batches.try_next().await.map_err(undecodable)? {
             rows.push(batch)?;
         }
-        Ok(Some(rows))
+        // A schema without columns and rows is how drivers say that there are no parameters; the statement runs once.
+        Ok((!schema.fields().is_empty() || !rows.is_empty()).then_some(rows))
     }
 
     /// Runs a change; the number of rows it changed.
