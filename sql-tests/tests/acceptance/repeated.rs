@@ -176,9 +176,12 @@ fn rows_of_parameters_that_cannot_be_are_refused() {
     assert_eq!(run(query, Vec::new()).unwrap_err().kind(), ErrorKind::InvalidStatement);
     let ragged = vec![vec![vector_value(1)], vec![vector_value(1), 1.into()]];
     assert!(run(query, ragged).is_err());
-    let insert = "INSERT INTO t (id) VALUES ($1)";
-    let error = run(insert, vec![vec![1i64.into()], vec![2i64.into()]]).unwrap_err();
+    let create = "CREATE TABLE other AS SELECT $1 AS id";
+    let error = run(create, vec![vec![1i64.into()], vec![2i64.into()]]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    // All rows or none, also where one is of another type.
+    let insert = "INSERT INTO t (id) VALUES ($1)";
+    assert!(run(insert, vec![vec![1i64.into()], vec!["one".into()]]).is_err());
     assert_eq!(db.number("SELECT count(*) FROM t"), ROWS as i64);
     // A vector of another length, after many that fit.
     let mut rows: Vec<Vec<ScalarValue>> = (0..80).map(|seed| vec![vector_value(seed)]).collect();
