@@ -133,15 +133,21 @@ pub(crate) fn check_columns(statement: &PreparedStatement, given: usize) -> Resu
 /// Rows of values that a client sent, in batches whose columns are the parameters in order.
 #[derive(Debug, Default)]
 pub(crate) struct ParameterRows {
+    columns: usize,
     batches: Vec<RecordBatch>,
     rows: usize,
     bytes: usize,
 }
 
 impl ParameterRows {
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
+    /// No rows yet, of so many values each.
+    pub(crate) fn new(columns: usize) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
+    /// Whether the client said that there are no parameters: drivers send no rows of no columns for that.
+    fn is_none(&self) -> bool {
+        self.columns == 0 && self.rows == 0
     }
 
     /// Adds rows.
@@ -171,6 +177,9 @@ impl ParameterRows {
 /// # Errors
 /// Columns of types that values cannot be taken from.
 fn parameters_of(given: &ParameterRows) -> Result<Parameters, Status> {
+    if given.is_none() {
+        return Ok(Parameters::None);
+    }
     let mut rows = Vec::with_capacity(given.rows);
     for batch in &given.batches {
         let columns = batch.columns().iter().map(|column| {

@@ -93,12 +93,11 @@ impl Door {
         let (statement, _) = self.prepared(caller, handle)?;
         // Before more is read.
         check_columns(&statement, schema.fields().len())?;
-        let mut rows = ParameterRows::default();
+        let mut rows = ParameterRows::new(schema.fields().len());
         while let Some(batch) = batches.try_next().await.map_err(undecodable)? {
             rows.push(batch)?;
         }
-        // A schema without columns and rows is how drivers say that there are no parameters; the statement runs once.
-        Ok((!schema.fields().is_empty() || !rows.is_empty()).then_some(rows))
+        Ok(Some(rows))
     }
 
     /// Runs a change; the number of rows it changed.
