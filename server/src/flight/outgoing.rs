@@ -116,12 +116,13 @@ impl Sending {
 
     fn send(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Status> {
         self.rows += batch.num_rows() as u64;
-        self.bytes = self.bytes.saturating_add(self.outgoing.wire.bytes(batch));
         let ResultLimits { rows, bytes } = self.outgoing.limits;
+        if bytes.is_some() {
+            self.bytes = self.bytes.saturating_add(self.outgoing.wire.bytes(batch));
+        }
         if rows.is_some_and(|most| self.rows > most) || bytes.is_some_and(|most| self.bytes > most) {
             self.stop();
-            let sentence = "the result is larger than this server's max_result_rows or max_result_size; ask for less";
-            return Err(status::of_kind(ErrorKind::LimitExceeded, sentence));
+            return Err(too_large());
         }
         self.outgoing.wire.batch(batch).map_err(|error| {
             self.stop();
@@ -154,6 +155,12 @@ impl Sending {
             }
         }
     }
+}
+
+/// The status of an answer that is larger than the server lets it be.
+pub(crate) fn too_large() -> Status {
+    let sentence = "the result is larger than this server's max_result_rows or max_result_size; ask for less";
+    status::of_kind(ErrorKind::LimitExceeded, sentence)
 }
 
 /// Batches as Flight's messages, the schema first, also when there are no rows.

@@ -10,12 +10,10 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tonic::Status;
 use ulid::Ulid;
-use volley_scheduler::{
-    CancellationToken, Error, OpenQuery, Opened, Parameters, QueryRequest, QueryResult, ResultKind, Session,
-};
+use volley_scheduler::{Error, OpenQuery, Opened, Parameters, QueryRequest, QueryResult, ResultKind, Session};
 
 use super::caller::Caller;
-use super::outgoing::{FlightStream, Outgoing, ResultLimits, encode_batches};
+use super::outgoing::{FlightStream, Outgoing, ResultLimits, encode_batches, too_large};
 use super::wire::Wire;
 use super::{Door, status};
 use crate::admission::Admitted;
@@ -80,13 +78,14 @@ impl Door {
             Ok(begun) => begun,
             Err(error) => return Err(fail(work, &error)),
         };
-        let wire = Wire::of(&begun.schema);
+        let wire = begun.wire.clone();
         let (affected, ordered) = (begun.affected, begun.streams.len() == 1);
         let about = About { query_id: id.to_string(), tag: &begun.tag, notices: &begun.notices, affected };
         let about = serde_json::to_vec(&about).unwrap_or_default();
-        let (rows, total) = self.first_rows(begun, work, admitted).await?;
+        let (rows, again, total) = self.first_rows(begun, work, admitted).await?;
         let schema_of_info = wire.schema().clone();
-        let new = NewResult { user: asked.session.user_name().to_owned(), wire, cancel, ..rows.into_new(asked.sql) };
+        let again = again.map(|query| Again { query, sql: asked.sql });
+        let new = NewResult { user: asked.session.user_name().to_owned(), wire, cancel, again, rows };
         let stored = self.results.keep(new, self.config.ticket_lifetime);
         let expires_ms = ends_ms(self.config.ticket_lifetime);
         let mut info = FlightInfo::new()
@@ -171,7 +170,8 @@ impl Door {
                 (schema, Box::pin(nothing) as SendableRecordBatchStream)
             }
         };
-        Begun { schema, streams: vec![stream], tag: result.tag, notices: result.notices, affected, again: None }
+        let wire = Wire::of(&schema);
+        Begun { wire, streams: vec![stream], tag: result.tag, notices: result.notices, affected, again: None }
     }
 
     async fn begun_query(&self, query: OpenQuery, session: &Session) -> Result<Begun, Error> {
@@ -179,15 +179,16 @@ impl Door {
             true => query.read_parts().await?,
             false => vec![query.read().await?],
         };
-        let (schema, notices) = (query.schema().clone(), query.notices().to_vec());
+        let (wire, notices) = (Wire::of(query.schema()), query.notices().to_vec());
         let again = query.is_repeatable().then(|| Arc::new(query));
-        Ok(Begun { schema, streams, tag: "SELECT".to_owned(), notices, affected: None, again })
+        Ok(Begun { wire, streams, tag: "SELECT".to_owned(), notices, affected: None, again })
     }
 
-    /// Computes the first rows: all, where they are few and come soon. The number of all rows, where it is known.
-    async fn first_rows(&self, begun: Begun, work: Work, admitted: Admitted) -> Result<(Rows, Option<u64>), Status> {
+    /// Computes the first rows: all, where they are few and come soon. With them the query, where reading it again makes sense,
+    /// and the number of all rows, where it is known.
+    async fn first_rows(&self, begun: Begun, work: Work, admitted: Admitted) -> Result<FirstRows, Status> {
         let until = tokio::time::Instant::now() + FIRST_ROWS;
-        let wire = Wire::of(&begun.schema);
+        let wire = begun.wire;
         let mut lives = Vec::with_capacity(begun.streams.len());
         let (mut bytes, mut complete) = (0, true);
         for mut stream in begun.streams {
@@ -216,26 +217,22 @@ impl Door {
             let rows = sent.iter().map(|batch| batch.num_rows() as u64).sum();
             let limits = self.limits();
             if limits.rows.is_some_and(|most| rows > most) || limits.bytes.is_some_and(|most| bytes > most) {
-                let sentence = "the result is larger than this server's max_result_rows or max_result_size";
-                return Err(status::of_kind(
-                    volley_storage::ErrorKind::LimitExceeded,
-                    format!("{sentence}; ask for less"),
-                ));
+                return Err(too_large());
             }
             work.done(rows);
-            return Ok((Rows { rows: NewRows::Kept(sent), again: None }, Some(rows)));
+            return Ok((NewRows::Kept(sent), None, Some(rows)));
         }
         // The first part that is fetched carries what belongs to the whole.
         if let Some(live) = lives.first_mut() {
             (live.admitted, live.work) = (Some(admitted), Some(work));
         }
-        Ok((Rows { rows: NewRows::Live(lives), again: begun.again }, None))
+        Ok((NewRows::Live(lives), begun.again, None))
     }
 }
 
 /// A statement that has begun.
 struct Begun {
-    schema: arrow::datatypes::SchemaRef,
+    wire: Wire,
     /// Its rows, in parts that can be fetched side by side.
     streams: Vec<SendableRecordBatchStream>,
     tag: String,
@@ -244,23 +241,8 @@ struct Begun {
     again: Option<Arc<OpenQuery>>,
 }
 
-/// Rows, and how to have them again.
-struct Rows {
-    rows: NewRows,
-    again: Option<Arc<OpenQuery>>,
-}
-
-impl Rows {
-    fn into_new(self, sql: Arc<str>) -> NewResult {
-        NewResult {
-            user: String::new(),
-            wire: Wire::of(&arrow::datatypes::Schema::empty()),
-            cancel: CancellationToken::new(),
-            again: self.again.map(|query| Again { query, sql }),
-            rows: self.rows,
-        }
-    }
-}
+/// Rows, the query where they can be had again, and how many there are.
+type FirstRows = (NewRows, Option<Arc<OpenQuery>>, Option<u64>);
 
 /// What a statement that is done turned out to be.
 pub(crate) fn kind_of(result: &QueryResult) -> QueryKind {
