@@ -11,8 +11,10 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+use tokio_util::sync::DropGuard;
 use tonic::Status;
-use volley_scheduler::{Error, QueryId};
+use volley_scheduler::{CancellationToken, Error, QueryId};
 use volley_storage::ErrorKind;
 
 use super::status;
@@ -35,8 +37,9 @@ pub(crate) struct ResultLimits {
 pub(crate) struct Outgoing {
     pub(crate) wire: Wire,
     pub(crate) first: Vec<RecordBatch>,
-    pub(crate) rest: Option<SendableRecordBatchStream>,
-    pub(crate) work: Option<Work>,
+    pub(crate) statement: Statement,
+    /// Stops the statement.
+    pub(crate) cancel: CancellationToken,
     /// Its slot, unless the client stalls.
     pub(crate) watched: Arc<Watched>,
     pub(crate) deadline: Option<Instant>,
@@ -44,8 +47,27 @@ pub(crate) struct Outgoing {
     pub(crate) id: QueryId,
 }
 
+/// What computes the rows that are not there yet.
+pub(crate) struct Statement {
+    pub(crate) rest: Option<SendableRecordBatchStream>,
+    /// What is counted when it ends.
+    pub(crate) work: Option<Work>,
+}
+
+/// Where a statement waits while its client reads. It is taken out to compute, and for good when it is stopped: a client that
+/// stalls asks for nothing, and would otherwise keep what somebody has cancelled.
+type Waiting = Arc<Mutex<Option<Statement>>>;
+
 struct Sending {
-    outgoing: Outgoing,
+    wire: Wire,
+    watched: Arc<Watched>,
+    deadline: Option<Instant>,
+    limits: ResultLimits,
+    id: QueryId,
+    cancel: CancellationToken,
+    statement: Waiting,
+    /// Ends whoever waits for the query to be cancelled.
+    _read: DropGuard,
     first: std::vec::IntoIter<RecordBatch>,
     /// What is left of a batch that is sent in slices.
     slices: std::vec::IntoIter<RecordBatch>,
@@ -56,15 +78,34 @@ struct Sending {
 
 impl Outgoing {
     /// The batches, ready to be encoded. Dropping the stream ends the work.
-    fn batches(mut self) -> impl Stream<Item = Result<RecordBatch, Status>> + Send {
-        let first = std::mem::take(&mut self.first).into_iter();
-        let slices = Vec::new().into_iter();
-        let sending = Sending { outgoing: self, first, slices, rows: 0, bytes: 0, ended: false };
+    fn batches(self) -> impl Stream<Item = Result<RecordBatch, Status>> + Send {
+        let statement = Arc::new(Mutex::new(Some(self.statement)));
+        let read = CancellationToken::new();
+        tokio::spawn(stop_when_cancelled(
+            (self.cancel.clone(), read.clone()),
+            Arc::clone(&statement),
+            Arc::clone(&self.watched),
+        ));
+        let sending = Sending {
+            wire: self.wire,
+            watched: self.watched,
+            deadline: self.deadline,
+            limits: self.limits,
+            id: self.id,
+            cancel: self.cancel,
+            statement,
+            _read: read.drop_guard(),
+            first: self.first.into_iter(),
+            slices: Vec::new().into_iter(),
+            rows: 0,
+            bytes: 0,
+            ended: false,
+        };
         stream::unfold(sending, |mut sending| async move {
-            sending.outgoing.watched.client_came();
+            sending.watched.client_came();
             let item = sending.next().await?;
             // Nobody asks for the next before this one is on its way.
-            sending.outgoing.watched.client_is_asked();
+            sending.watched.client_is_asked();
             Some((item, sending))
         })
     }
@@ -87,59 +128,69 @@ impl Sending {
         if let Some(batch) = self.first.next() {
             return Some(self.send_sliced(batch));
         }
-        let Some(rest) = self.outgoing.rest.as_mut() else { return self.end(None) };
-        let next = match self.outgoing.deadline {
+        let Some(mut statement) = self.statement.lock().take() else {
+            return self.end(None, Some(Error::Cancelled));
+        };
+        let Some(rest) = statement.rest.as_mut() else { return self.end(Some(statement), None) };
+        let next = match self.deadline {
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), rest.next()).await {
                 Ok(next) => next,
-                Err(_) => return self.end(Some(Error::DeadlineExceeded)),
+                Err(_) => return self.end(Some(statement), Some(Error::DeadlineExceeded)),
             },
             None => rest.next().await,
         };
         match next {
-            Some(Ok(batch)) => Some(self.send_sliced(batch)),
-            Some(Err(error)) => self.end(Some(Error::from(error))),
-            None => self.end(None),
+            Some(Ok(batch)) => {
+                *self.statement.lock() = Some(statement);
+                if self.cancel.is_cancelled() {
+                    let statement = self.statement.lock().take();
+                    return self.end(statement, Some(Error::Cancelled));
+                }
+                Some(self.send_sliced(batch))
+            }
+            Some(Err(error)) => self.end(Some(statement), Some(Error::from(error))),
+            None => self.end(Some(statement), None),
         }
     }
 
     /// Sends the first slice; the others come next.
     fn send_sliced(&mut self, batch: RecordBatch) -> Result<RecordBatch, Status> {
-        let mut slices = self.outgoing.wire.slices(batch).into_iter();
+        let mut slices = self.wire.slices(batch).into_iter();
         let first = slices.next();
         self.slices = slices;
         match first {
             Some(first) => self.send(&first),
             // There is always one.
-            None => Ok(RecordBatch::new_empty(self.outgoing.wire.schema().clone())),
+            None => Ok(RecordBatch::new_empty(self.wire.schema().clone())),
         }
     }
 
     fn send(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Status> {
         self.rows += batch.num_rows() as u64;
-        let ResultLimits { rows, bytes } = self.outgoing.limits;
+        let ResultLimits { rows, bytes } = self.limits;
         if bytes.is_some() {
-            self.bytes = self.bytes.saturating_add(self.outgoing.wire.bytes(batch));
+            self.bytes = self.bytes.saturating_add(self.wire.bytes(batch));
         }
         if rows.is_some_and(|most| self.rows > most) || bytes.is_some_and(|most| self.bytes > most) {
             self.stop();
             return Err(too_large());
         }
-        self.outgoing.wire.batch(batch).map_err(|error| {
+        self.wire.batch(batch).map_err(|error| {
             self.stop();
             status::of_arrow(&error)
         })
     }
 
     /// Lets go of the query and its slot.
-    fn stop(&mut self) {
+    fn stop(&mut self) -> Option<Statement> {
         self.ended = true;
-        self.outgoing.rest = None;
-        self.outgoing.watched.done();
+        self.watched.done();
+        self.statement.lock().take()
     }
 
-    fn end(&mut self, error: Option<Error>) -> Option<Result<RecordBatch, Status>> {
+    fn end(&mut self, statement: Option<Statement>, error: Option<Error>) -> Option<Result<RecordBatch, Status>> {
         self.stop();
-        let work = self.outgoing.work.take();
+        let work = statement.and_then(|statement| statement.work);
         match error {
             None => {
                 if let Some(work) = work {
@@ -151,9 +202,26 @@ impl Sending {
                 if let Some(work) = work {
                     work.failed(&error);
                 }
-                Some(Err(status::of_error(&error, self.outgoing.id)))
+                Some(Err(status::of_error(&error, self.id)))
             }
         }
+    }
+}
+
+/// Takes the statement away when it is cancelled before its stream is gone.
+async fn stop_when_cancelled(
+    (cancel, read): (CancellationToken, CancellationToken),
+    statement: Waiting,
+    watched: Arc<Watched>,
+) {
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = read.cancelled() => return,
+    }
+    let Some(stopped) = statement.lock().take() else { return };
+    watched.done();
+    if let Some(work) = stopped.work {
+        work.failed(&Error::Cancelled);
     }
 }
 

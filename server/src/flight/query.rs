@@ -13,7 +13,7 @@ use ulid::Ulid;
 use volley_scheduler::{Error, OpenQuery, Opened, Parameters, QueryRequest, QueryResult, ResultKind, Session};
 
 use super::caller::Caller;
-use super::outgoing::{FlightStream, Outgoing, ResultLimits, encode_batches, too_large};
+use super::outgoing::{FlightStream, Outgoing, ResultLimits, Statement, encode_batches, too_large};
 use super::wire::Wire;
 use super::{Door, status};
 use crate::admission::Admitted;
@@ -132,9 +132,9 @@ impl Door {
         let outgoing = Outgoing {
             wire,
             first: live.first,
-            rest: live.rest,
             id: live.work.as_ref().map_or_else(volley_scheduler::QueryId::generate, |work| work.id),
-            work: live.work,
+            statement: Statement { rest: live.rest, work: live.work },
+            cancel: result.cancel.clone(),
             watched: self.watch.over(live.admitted, result.cancel.clone()),
             deadline: caller.deadline,
             limits: self.limits(),

@@ -26,11 +26,11 @@ async fn running(engine: &std::sync::Arc<Engine>) -> i64 {
     result.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
-/// Waits until no such query runs any more; how long that took.
-async fn until_none_runs(engine: &std::sync::Arc<Engine>) -> Duration {
+/// Waits until no such query runs any more after what happened; how long that took.
+async fn until_none_runs(engine: &std::sync::Arc<Engine>, happened: &str) -> Duration {
     let begun = Instant::now();
     while running(engine).await > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(2), "the query still runs after two seconds");
+        assert!(begun.elapsed() < Duration::from_secs(2), "the query still runs two seconds after {happened}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     begun.elapsed()
@@ -105,7 +105,7 @@ fn a_query_ends_with_its_stream_its_time_or_a_word() {
         assert!(stream.next().await.unwrap().unwrap().num_rows() > 0);
         assert_eq!(running(&served.engine).await, 1);
         drop(stream);
-        let dropped = until_none_runs(&served.engine).await;
+        let dropped = until_none_runs(&served.engine, "its stream was dropped").await;
 
         // It says so.
         let info = client.execute(many(1 << 40), None).await.unwrap();
@@ -115,7 +115,7 @@ fn a_query_ends_with_its_stream_its_time_or_a_word() {
             let cancel = CancelFlightInfoRequest { info: Some(info.clone()) };
             client.do_action(Request::new(Action::new("CancelFlightInfo", cancel.encode_to_vec()))).await.unwrap();
         }
-        let cancelled = until_none_runs(&served.engine).await;
+        let cancelled = until_none_runs(&served.engine, "CancelFlightInfo").await;
         let end = loop {
             match stream.next().await {
                 Some(Ok(_)) => {}
@@ -130,7 +130,7 @@ fn a_query_ends_with_its_stream_its_time_or_a_word() {
         let about: serde_json::Value = serde_json::from_slice(&info.app_metadata).unwrap();
         let cancel = format!("CANCEL QUERY '{}'", about["query_id"].as_str().unwrap());
         rows(&mut served.client().await, &cancel).await.unwrap();
-        until_none_runs(&served.engine).await;
+        until_none_runs(&served.engine, "CANCEL QUERY").await;
 
         // Its time is over.
         let descriptor = FlightDescriptor::new_cmd(
