@@ -72,6 +72,8 @@ async fn copy(file: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
 async fn inserts() -> Result<(), Box<dyn Error>> {
     println!("sessions | inserts/s | times one session | commits");
     let mut one = 0.0;
+    // Removed only at the end: for seconds after files are removed some file systems create new ones slowly.
+    let mut directories = Vec::new();
     for sessions in SESSIONS {
         let (mut best, mut commits) = (0.0f64, 0);
         for _ in 0..ROUNDS {
@@ -103,6 +105,7 @@ async fn inserts() -> Result<(), Box<dyn Error>> {
                 (best, commits) = (rate, count.ok_or("no count")?.value(0));
             }
             engine.close().await;
+            directories.push(directory);
         }
         if sessions == 1 {
             one = best;

@@ -10,6 +10,8 @@
 //! | `cargo run --release -p volley-benches --example door VOLLEY DIRECTORY …` | the Flight SQL door: latency and processor time |
 //! | `cargo bench -p volley-benches --bench sql_scan [-- FILE.parquet …]` | the same through SQL: COPY, then `ORDER BY distance LIMIT 10` |
 //! | `cargo bench -p volley-benches --bench kernels` | the distance kernels, from the cache |
+//! | `cargo bench -p volley-benches --bench search` | building, walking, the same through SQL, planned and by template, under filters |
+//! | `cargo bench -p volley-benches --bench ingest` | COPY against the disk, inserts of many sessions against one |
 //! | `cargo bench -p volley-benches --bench analytics [-- SCALE]` | TPC-H on Volley tables against plain DataFusion over Parquet |
 //! | `cargo bench -p volley-benches --bench hits [-- ROWS]` | the same over a wide table of page views, in the style of ClickBench |
 

@@ -14,6 +14,7 @@ use volley_executor::search::FilterStrategy;
 use volley_storage::ErrorKind;
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
+use volley_storage::snapshot::Snapshot;
 use volley_storage::store::{Consistency, TableStore};
 
 use crate::error::Error;
@@ -38,10 +39,12 @@ const VIEW_DEPTH_MAX: usize = 32;
 pub struct QueryCatalog {
     names: Arc<CatalogSnapshot>,
     store: Arc<dyn TableStore>,
-    template: SessionState,
+    template: Arc<SessionState>,
     settings: Arc<Settings>,
     user: Option<Arc<str>>,
     pinned: Mutex<HashMap<TableId, Arc<VolleyTable>>>,
+    /// The versions that tables are pinned at.
+    versions: Mutex<HashMap<TableId, Arc<Snapshot>>>,
     external: Mutex<HashMap<(String, String), Arc<dyn TableProvider>>>,
     /// Why tables could not be opened, by schema and name.
     failures: Mutex<HashMap<(String, String), DataFusionError>>,
@@ -53,7 +56,7 @@ impl QueryCatalog {
     pub fn new(
         names: Arc<CatalogSnapshot>,
         store: Arc<dyn TableStore>,
-        template: SessionState,
+        template: Arc<SessionState>,
         settings: Arc<Settings>,
     ) -> Arc<Self> {
         let user = template.config().get_extension::<SessionUser>().map(|user| Arc::clone(&user.0));
@@ -64,6 +67,7 @@ impl QueryCatalog {
             settings,
             user,
             pinned: Mutex::default(),
+            versions: Mutex::default(),
             external: Mutex::default(),
             failures: Mutex::default(),
             view_depth: 0,
@@ -72,7 +76,7 @@ impl QueryCatalog {
 
     /// The session state in which the query is planned.
     pub fn state(self: &Arc<Self>) -> SessionState {
-        let mut state = self.template.clone();
+        let mut state = SessionState::clone(&self.template);
         state.register_catalog_list(Arc::new(CatalogList(Arc::clone(self))));
         let search = SearchSettings {
             recall_target: self.settings.recall_target(),
@@ -128,12 +132,31 @@ impl QueryCatalog {
         }
     }
 
+    /// The version at which the table behind a name is pinned, for who adds rows and reads none; `None` when the name is unknown
+    /// or not a Volley table.
+    pub async fn snapshot(&self, schema: &str, name: &str) -> Result<Option<Arc<Snapshot>>, Error> {
+        match self.entry(schema, name) {
+            Some(CatalogEntry::Table { id }) => Ok(Some(self.version(*id).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// A table's newest version, looked for once per query.
+    async fn version(&self, id: TableId) -> Result<Arc<Snapshot>, Error> {
+        if let Some(snapshot) = self.versions.lock().get(&id) {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = self.store.snapshot(id, Consistency::Strong).await?;
+        // Two parts of a query may race here; the first one's stands for both.
+        Ok(Arc::clone(self.versions.lock().entry(id).or_insert(snapshot)))
+    }
+
     /// Pins a table at its newest version, once per query.
     async fn pin(&self, id: TableId) -> Result<Arc<VolleyTable>, Error> {
         if let Some(table) = self.pinned.lock().get(&id) {
             return Ok(Arc::clone(table));
         }
-        let snapshot = self.store.snapshot(id, Consistency::Strong).await?;
+        let snapshot = self.version(id).await?;
         let indexes = self.names.indexes(id);
         let indexes =
             indexes.map(|(_, name, definition)| TableIndex { name: name.to_owned(), definition: definition.clone() });
@@ -160,15 +183,16 @@ impl QueryCatalog {
             .into());
         }
         // A view means what it meant when it was made, whatever the reader's search path.
-        let mut template = self.template.clone();
+        let mut template = SessionState::clone(&self.template);
         template.config_mut().options_mut().catalog.default_schema = search_path.to_owned();
         let inner = Arc::new(Self {
             names: Arc::clone(&self.names),
             store: Arc::clone(&self.store),
-            template,
+            template: Arc::new(template),
             settings: Arc::clone(&self.settings),
             user: self.user.clone(),
             pinned: Mutex::new(self.pinned.lock().clone()),
+            versions: Mutex::new(self.versions.lock().clone()),
             external: Mutex::default(),
             failures: Mutex::default(),
             view_depth: self.view_depth + 1,
@@ -177,6 +201,7 @@ impl QueryCatalog {
         // What the view pinned is pinned for the whole query.
         for (id, table) in inner.pinned.lock().iter() {
             self.pinned.lock().entry(*id).or_insert_with(|| Arc::clone(table));
+            self.versions.lock().entry(*id).or_insert_with(|| Arc::clone(table.snapshot()));
         }
         Ok(Arc::new(ViewTable::new(plan, Some(sql.to_owned()))))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Constraint, Constraints, Result};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -19,7 +20,7 @@ use volley_storage::store::TableStore;
 use crate::pruning::matching_segments;
 
 /// A table at the version its query pinned.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VolleyTable {
     snapshot: Arc<Snapshot>,
     set: Arc<SegmentSet>,
@@ -57,6 +58,15 @@ impl VolleyTable {
         Ok(Self { snapshot, set, schema, constraints, indexes })
     }
 
+    /// The same table under the same names at another version.
+    pub async fn at(
+        &self,
+        snapshot: Arc<Snapshot>,
+        runtime: &RuntimeEnv,
+    ) -> Result<Self, volley_executor::error::Error> {
+        Self::pin(Arc::clone(self.set.storage()), runtime, snapshot, Arc::clone(&self.indexes)).await
+    }
+
     /// The same table with the hidden column `_rowaddr` at its end: what DELETE scans.
     pub fn with_row_address(&self) -> Self {
         let fields = self.set.scan_schema().fields().iter().take(self.set.row_address_index() + 1).cloned();
@@ -88,6 +98,23 @@ impl VolleyTable {
     pub fn prune(&self, filters: &[Expr]) -> Result<Vec<u32>> {
         matching_segments(&self.snapshot, filters)
     }
+
+    /// The scan of what filters leave of the table, in this many partitions.
+    pub(crate) fn scan_in(
+        &self,
+        partitions: usize,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        options: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let groups = even_parts(&self.set, self.prune(filters)?, partitions)?;
+        // The address column stands behind the table's own both here and in the scan's schema.
+        let every: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.map_or(every.as_slice(), Vec::as_slice);
+        let config = scan_config(&self.set, &groups, Some(projection), limit, options)?;
+        Ok(DataSourceExec::from_data_source(config))
+    }
 }
 
 #[async_trait]
@@ -116,12 +143,6 @@ impl TableProvider for VolleyTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let ordinals = self.prune(filters)?;
-        let groups = even_parts(&self.set, ordinals, state.config().target_partitions())?;
-        // The address column stands behind the table's own both here and in the scan's schema.
-        let every: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let projection = projection.map_or(every.as_slice(), Vec::as_slice);
-        let config = scan_config(&self.set, &groups, Some(projection), limit, state.config_options())?;
-        Ok(DataSourceExec::from_data_source(config))
+        self.scan_in(state.config().target_partitions(), projection, filters, limit, state.config_options())
     }
 }

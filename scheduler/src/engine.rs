@@ -27,13 +27,16 @@ use crate::drive::Limits;
 use crate::error::{Error, Result};
 use crate::indexing::Indexer;
 use crate::memory::MemoryLedger;
-use crate::plan_cache::{CachedTemplate, PlanCache};
+use crate::plan_cache::{Found, PlanCache};
 use crate::queries::Queries;
 use crate::request::{CancellationToken, Described, QueryId, QueryRequest, QueryResult};
 use crate::runtimes::{IoStore, Runtimes};
 use crate::session::{self, Session};
 use crate::statements::{Ingest, Opened, Running};
 use crate::users::{Authenticator, Identity};
+
+/// Who a caller is asks for no newer names than these: it is asked with every call.
+pub const USERS_AGE_MAX_MS: i64 = 100;
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +157,7 @@ impl Engine {
             DataLocation::Local(path) => local_env(path)?,
             DataLocation::Memory => memory_env(),
         };
-        env.store = Arc::new(IoStore::new(env.store, runtimes.io()));
+        env.store = Arc::new(IoStore::new(env.store, runtimes.io(), env.local_root.is_some()));
         let memory = Arc::new(MemoryLedger::new(config.memory_limit));
         let runtime =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&memory) as Arc<dyn MemoryPool>).build_arc()?;
@@ -218,9 +221,10 @@ impl Engine {
         Arc::new(Session::new(Some(identity), base, template, fingerprint))
     }
 
-    /// Whether there are users; without any, nobody can log in.
+    /// Whether there are users; without any, nobody can log in. Changes by other processes are seen within
+    /// [`USERS_AGE_MAX_MS`].
     pub fn has_users(&self) -> BoxFuture<'_, Result<bool>> {
-        Box::pin(async move { Ok(!self.names().await?.users.is_empty()) })
+        Box::pin(async move { Ok(!self.recent_names().await?.users.is_empty()) })
     }
 
     /// The user whose name and password these are. It takes tens of milliseconds the first time, however many come at the
@@ -246,7 +250,7 @@ impl Engine {
     pub fn identity(&self, user: &str) -> BoxFuture<'_, Result<Option<Arc<Identity>>>> {
         let name = user.to_owned();
         Box::pin(async move {
-            let names = self.names().await?;
+            let names = self.recent_names().await?;
             Ok(names.users.get(&name).map(|user| Arc::new(Identity::of(&name, user))))
         })
     }
@@ -263,9 +267,9 @@ impl Engine {
         &self.shared.queries
     }
 
-    async fn names(&self) -> Result<Arc<CatalogSnapshot>> {
+    async fn recent_names(&self) -> Result<Arc<CatalogSnapshot>> {
         let shared = Arc::clone(&self.shared);
-        let reading = async move { Ok(shared.database.catalog().snapshot().await?) };
+        let reading = async move { Ok(shared.database.catalog().recent_snapshot(USERS_AGE_MAX_MS).await?) };
         self.unlimited().run_here(&self.shared.runtimes.cpu(), reading).await
     }
 
@@ -346,13 +350,13 @@ impl Engine {
 
     /// Runs a statement of which a short template is kept, on the caller's thread; hands it back where there is none.
     async fn run_short(&self, limits: &Limits, mut running: Running, mut cached: Kept) -> Result<ShortRun> {
-        let Some(short) = cached.take_if(|cached| cached.is_short()) else { return Ok(Err((running, cached))) };
+        let Some(short) = cached.take_if(|found| found.cached.is_short()) else { return Ok(Err((running, cached))) };
         let by_template = async move {
-            let result = running.by_template("SELECT", &short).await?;
-            Ok((running, result))
+            let result = running.by_current_template("SELECT", &short).await?;
+            Ok((running, short, result))
         };
-        let (running, result) = limits.run_here(&self.shared.runtimes.cpu(), by_template).await?;
-        Ok(result.ok_or((running, None)))
+        let (running, short, result) = limits.run_here(&self.shared.runtimes.cpu(), by_template).await?;
+        Ok(result.ok_or((running, Some(short))))
     }
 
     /// Checks every log, file and checksum; `progress` hears the path of each file.
@@ -387,7 +391,7 @@ impl Engine {
 }
 
 /// The template that is kept of a statement.
-type Kept = Option<Arc<CachedTemplate>>;
+type Kept = Option<Found>;
 /// The result, or the statement as it was.
 type ShortRun = std::result::Result<QueryResult, (Running, Kept)>;
 

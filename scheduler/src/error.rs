@@ -69,6 +69,9 @@ pub enum Error {
     /// Name and password are not those of a user; which of the two is wrong is not said.
     #[error("the user's name or the password is wrong; check both")]
     WrongPassword,
+    /// The queue of those who log in is full.
+    #[error("too many clients log in at the same time; try again in a few seconds")]
+    TooManyLogins,
     /// A fault of Volley itself.
     #[error("internal error: {detail}")]
     Internal {
@@ -93,6 +96,7 @@ impl Error {
             Error::UndecodableRows { .. } => ErrorKind::BadCopyFile,
             Error::InsideDataDirectory { .. } => ErrorKind::PermissionDenied,
             Error::WrongPassword => ErrorKind::InvalidPassword,
+            Error::TooManyLogins => ErrorKind::TooManyLogins,
             Error::Internal { .. } => ErrorKind::Internal,
         }
     }

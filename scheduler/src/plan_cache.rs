@@ -5,9 +5,12 @@
 //! second time     planned as a template (or known to have none)
 //! from then on    one look at the catalog's head and at each table's, values into slots, run
 //! ```
-//! A statement is known by its text, the types of its parameters and the settings of its session. A template is good for one
-//! version of the names and of each table it reads: after a commit the next execution plans anew.
+//! A statement is known by its text, the types of its parameters and the settings of its session. One with literals that can be
+//! parameters has no template of its own: it runs by that of the statement which has parameters there. A template is good for one
+//! version of the names and of its table: after a commit the next execution makes it one of the new version, which is cheaper than
+//! planning; where names, or more of the table than its rows, have changed, it plans anew.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -62,6 +65,8 @@ enum Entry {
     Seen,
     /// There is no template of it.
     Without,
+    /// It is run as this statement, whose last parameters stand for these literals.
+    Lifted(PlanKey, Arc<[ScalarValue]>),
     /// One for each of the values that limits had.
     Templates(Arc<[Arc<CachedTemplate>]>),
 }
@@ -80,10 +85,29 @@ pub(crate) struct CachedTemplate {
     is_sound: AtomicBool,
 }
 
+/// A template that a statement can run by.
+pub(crate) struct Found {
+    pub(crate) cached: Arc<CachedTemplate>,
+    /// What it is kept under.
+    pub(crate) key: PlanKey,
+    /// Values of the last parameters, which are literals of the statement.
+    literals: Option<Arc<[ScalarValue]>>,
+}
+
+impl Found {
+    /// The values of the template's parameters, where these came with the statement.
+    pub(crate) fn values<'a>(&self, given: &'a [ScalarValue]) -> Cow<'a, [ScalarValue]> {
+        match &self.literals {
+            Some(literals) => [given, literals].concat().into(),
+            None => given.into(),
+        }
+    }
+}
+
 /// What the cache says of a statement.
 pub(crate) enum Lookup {
     /// There is a template; whether it is of this version has to be looked at.
-    Found(Arc<CachedTemplate>),
+    Found(Found),
     /// It is asked again: a template is worth planning.
     Wanted,
     /// It was never asked.
@@ -110,14 +134,20 @@ impl PlanCache {
 
     /// What is known of a statement that is about to be executed with these values.
     pub(crate) fn look_up(&self, key: &PlanKey, values: &[ScalarValue]) -> Lookup {
-        match self.kept.get(key) {
-            Some(Entry::Templates(cached)) => {
-                let fitting = cached.iter().find(|cached| cached.template.fits(values));
-                fitting.map_or(Lookup::Wanted, |cached| Lookup::Found(Arc::clone(cached)))
-            }
-            Some(Entry::Seen) => Lookup::Wanted,
-            Some(Entry::Without) => Lookup::Without,
-            None => Lookup::New,
+        let (key, all, literals) = match self.kept.get(key) {
+            Some(Entry::Templates(all)) => (key.clone(), all, None),
+            Some(Entry::Lifted(key, literals)) => match self.kept.get(&key) {
+                Some(Entry::Templates(all)) => (key, all, Some(literals)),
+                _ => return Lookup::Wanted,
+            },
+            Some(Entry::Seen) => return Lookup::Wanted,
+            Some(Entry::Without) => return Lookup::Without,
+            None => return Lookup::New,
+        };
+        // Limits are never literals that were lifted, so that the values that came with the statement decide.
+        match all.iter().find(|cached| cached.template.fits(values)) {
+            Some(cached) => Lookup::Found(Found { cached: Arc::clone(cached), key, literals }),
+            None => Lookup::Wanted,
         }
     }
 
@@ -142,14 +172,7 @@ impl PlanCache {
         config: SessionConfig,
     ) -> Arc<CachedTemplate> {
         let statement: String = redacted(statement).chars().take(SHOWN_MAX).collect();
-        let cached = Arc::new(CachedTemplate {
-            template,
-            names,
-            config,
-            statement,
-            uses: AtomicU64::new(0),
-            is_sound: AtomicBool::new(false),
-        });
+        let cached = CachedTemplate::new(template, names, config, statement);
         self.change(key, |known| {
             let mut all = vec![Arc::clone(&cached)];
             if let Some(Entry::Templates(others)) = known {
@@ -160,11 +183,31 @@ impl PlanCache {
         cached
     }
 
-    /// Forgets a template that is out of date.
-    pub(crate) fn outdated(&self, key: &PlanKey, gone: &Arc<CachedTemplate>) {
-        self.change(key.clone(), |known| {
+    /// Remembers that a statement is run as another one, whose last parameters stand for its literals.
+    pub(crate) fn lifted(&self, key: PlanKey, to: PlanKey, literals: &[ScalarValue]) {
+        self.change(key, |known| {
+            let is_known = matches!(known, Some(Entry::Lifted(..)));
+            (!is_known).then(|| Entry::Lifted(to, literals.into()))
+        });
+    }
+
+    /// Keeps a template of the table's new version in the place of one that is out of date, unless another is there already.
+    pub(crate) fn renew(&self, old: &Found, template: Template) -> Arc<CachedTemplate> {
+        let CachedTemplate { names, config, statement, .. } = old.cached.as_ref();
+        let renewed = CachedTemplate::new(Box::new(template), *names, config.clone(), statement.clone());
+        self.change(old.key.clone(), |known| {
             let Some(Entry::Templates(all)) = known else { return None };
-            let left: Arc<[_]> = all.iter().filter(|cached| !Arc::ptr_eq(cached, gone)).cloned().collect();
+            let each = |cached: &Arc<_>| Arc::clone(if Arc::ptr_eq(cached, &old.cached) { &renewed } else { cached });
+            Some(Entry::Templates(all.iter().map(each).collect()))
+        });
+        renewed
+    }
+
+    /// Forgets a template that is out of date.
+    pub(crate) fn outdated(&self, gone: &Found) {
+        self.change(gone.key.clone(), |known| {
+            let Some(Entry::Templates(all)) = known else { return None };
+            let left: Arc<[_]> = all.iter().filter(|cached| !Arc::ptr_eq(cached, &gone.cached)).cloned().collect();
             Some(if left.is_empty() { Entry::Seen } else { Entry::Templates(left) })
         });
     }
@@ -175,6 +218,7 @@ impl PlanCache {
         let Some(entry) = change(self.kept.get(&key)) else { return };
         let bytes = match &entry {
             Entry::Templates(all) => all.iter().map(|cached| cached.bytes()).sum(),
+            Entry::Lifted(_, literals) => literals.iter().map(ScalarValue::size).sum(),
             Entry::Seen | Entry::Without => 0,
         };
         self.kept.put(key, entry, bytes);
@@ -197,6 +241,16 @@ impl PlanCache {
 }
 
 impl CachedTemplate {
+    fn new(template: Box<Template>, names: Version, config: SessionConfig, statement: String) -> Arc<Self> {
+        let (uses, is_sound) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { template, names, config, statement, uses, is_sound })
+    }
+
+    /// The statement, or its beginning, as `volley.plan_cache` shows it.
+    pub(crate) fn statement(&self) -> &str {
+        &self.statement
+    }
+
     fn bytes(&self) -> usize {
         TEMPLATE_BYTES + self.statement.len() + SEGMENT_BYTES * self.template.segments()
     }

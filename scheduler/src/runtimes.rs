@@ -79,15 +79,20 @@ impl Drop for Runtimes {
 }
 
 /// An object store whose operations run on the I/O runtime, whoever calls them.
+///
+/// Those of a directory block a thread each and are done by its caller's runtime: a detour through another one would take
+/// longer than they do. Uploads are not, because their parts are waited for by threads of the caller's runtime, which could be
+/// all that it has.
 pub struct IoStore {
     inner: Arc<dyn ObjectStore>,
     io: Handle,
+    is_directory: bool,
 }
 
 impl IoStore {
-    /// Wraps a store.
-    pub fn new(inner: Arc<dyn ObjectStore>, io: Handle) -> Self {
-        Self { inner, io }
+    /// Wraps a store, which may be one over a local directory.
+    pub fn new(inner: Arc<dyn ObjectStore>, io: Handle, is_directory: bool) -> Self {
+        Self { inner, io, is_directory }
     }
 
     async fn run<T, F, Fut>(&self, operation: F) -> Result<T>
@@ -96,9 +101,11 @@ impl IoStore {
         F: FnOnce(Arc<dyn ObjectStore>) -> Fut,
         Fut: Future<Output = Result<T>> + Send + 'static,
     {
-        self.io.spawn(operation(Arc::clone(&self.inner))).await.unwrap_or_else(|source| {
-            Err(object_store::Error::Generic { store: "io runtime", source: Box::new(source) })
-        })
+        let operation = operation(Arc::clone(&self.inner));
+        match self.is_directory {
+            true => operation.await,
+            false => join(self.io.spawn(operation)).await,
+        }
     }
 }
 
@@ -127,7 +134,8 @@ impl ObjectStore for IoStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let location = location.clone();
-        let upload = self.run(move |s| async move { s.put_multipart_opts(&location, options).await }).await?;
+        let inner = Arc::clone(&self.inner);
+        let upload = join(self.io.spawn(async move { inner.put_multipart_opts(&location, options).await })).await?;
         Ok(Box::new(IoUpload { inner: Arc::new(tokio::sync::Mutex::new(upload)), io: self.io.clone() }))
     }
 

@@ -12,7 +12,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
 use tower::layer::util::{Identity, Stack};
 use tower::util::MapRequestLayer;
 use volley_scheduler::{CancellationToken, Engine};
@@ -122,6 +126,7 @@ impl Server {
         let serving = serving.map_err(|source| ServerError::Listen { address, source })?;
         let serving_http = tokio::spawn(http::serve(http, state, stop.clone()));
         tokio::spawn(sweep(Arc::clone(&door), stop.clone()));
+        door.health.set_serving::<FlightServiceServer<FlightDoor>>().await;
         readiness.ready();
         let (flight, http) = addresses;
         Ok(Server { door, readiness, flight, http, stop_flight, stop, serving, serving_http })
@@ -142,6 +147,9 @@ impl Server {
     pub async fn shutdown(mut self) {
         self.readiness.draining();
         self.door.draining.store(true, Ordering::Release);
+        for service in ["", <FlightServiceServer<FlightDoor> as NamedService>::NAME] {
+            self.door.health.set_service_status(service, ServingStatus::NotServing).await;
+        }
         let timeout = self.door.config.shutdown_timeout;
         if tokio::time::timeout(timeout, self.door.admission.idle()).await.is_err() {
             tracing::warn!("statements still ran after shutdown_timeout and are cancelled");
@@ -165,13 +173,13 @@ fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, Serv
     listener.local_addr().map_err(|source| ServerError::Listen { address, source })
 }
 
+/// A server whose requests pass this function first.
+type Guarded<F> = Router<Stack<MapRequestLayer<F>, Identity>>;
+
 /// Flight SQL and gRPC's health check.
-pub(crate) async fn router(
-    door: &Arc<Door>,
-) -> Router<Stack<MapRequestLayer<impl Fn(Request<Body>) -> Request<Body> + Clone + Send + use<>>, Identity>> {
+pub(crate) fn router(door: &Arc<Door>) -> Guarded<impl Fn(Request<Body>) -> Request<Body> + Clone + Send + use<>> {
     let guard = Arc::clone(door);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<FlightServiceServer<FlightDoor>>().await;
+    let health = HealthServer::new(HealthService::from_health_reporter(door.health.clone()));
     let flight = FlightServiceServer::new(FlightDoor(Arc::clone(door)))
         .max_decoding_message_size(door.config.max_message_size)
         .max_encoding_message_size(usize::MAX);
@@ -182,7 +190,7 @@ pub(crate) async fn router(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .layer(MapRequestLayer::new(move |request| guarded(&guard, request)))
-        .add_service(health_service)
+        .add_service(health)
         .add_service(flight)
 }
 

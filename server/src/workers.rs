@@ -85,7 +85,7 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let connections = connections(receiver, tls, limits.handshake_timeout);
-    let served = router(door).await.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await;
+    let served = router(door).serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the Flight SQL port failed");
     }

@@ -29,18 +29,23 @@ impl Block {
         }
     }
 
-    /// The distances from the query to the block's rows.
+    /// The distances from the queries to the block's rows, one query after another.
     pub(super) fn distances<K: DistanceKernel>(
         &self,
         kernel: &K,
-        query: &K::Query<'_>,
+        queries: &[K::Query<'_>],
         rows: K::Rows<'_>,
         residence: Residence,
         out: &mut [f32],
     ) {
-        match self {
-            Block::Range(range) => kernel.range(query, rows, range.clone(), residence, out),
-            Block::Ids(ids) => kernel.gather(query, rows, ids, residence, out),
+        match (self, queries) {
+            (Block::Range(range), [query]) => kernel.range(query, rows, range.clone(), residence, out),
+            (Block::Range(range), queries) => kernel.ranges(queries, rows, range.clone(), out),
+            (Block::Ids(ids), queries) => {
+                for (query, out) in queries.iter().zip(out.chunks_mut(ids.len())) {
+                    kernel.gather(query, rows, ids, residence, out);
+                }
+            }
         }
     }
 }

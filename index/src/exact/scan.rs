@@ -22,6 +22,8 @@ const GROUP_ROWS: usize = 4;
 const QUERY_BYTES: usize = 256 << 10;
 /// Queries compared with one block before the next, at most.
 const QUERIES_AT_A_TIME_MAX: usize = 512;
+/// Queries that are handed to the kernel together, at most.
+const QUERIES_TOGETHER_MAX: usize = 16;
 
 /// How many bytes of rows are compared between two polls of `cancel`: about a millisecond's worth when they come from
 /// memory, less when they come from a cache.
@@ -84,7 +86,7 @@ struct Pass<'a, 'r, K: DistanceKernel> {
     kernel: &'a K,
     rows: K::Rows<'r>,
     request: &'a ExactRequest<'a>,
-    /// Distances of one block to one query.
+    /// Distances of one block to some queries, one query after another.
     out: Vec<f32>,
     /// Bytes compared since `cancel` was polled.
     unpolled: usize,
@@ -111,19 +113,28 @@ impl<K: DistanceKernel> Pass<'_, '_, K> {
         }
     }
 
-    /// Compares one block with the queries, fetching the next block meanwhile: a few of its rows with each query, so that
-    /// fetching overlaps with computing.
+    /// Compares one block with the queries, fetching the next block meanwhile: some of its rows along with some queries, so
+    /// that fetching overlaps with computing.
     fn compare(&mut self, block: &Block, next: Option<&Block>, queries: &[K::Query<'_>], best: &mut [Best]) {
         let residence = if queries.len() == 1 { Residence::Memory } else { Residence::Cache };
-        self.out.resize(block.len(), 0.0);
-        for (number, (query, best)) in queries.iter().zip(best).enumerate() {
+        // The kernel works faster on several queries; but a few wait for memory, for which fetching little at a time is best.
+        let together = match queries.len() {
+            0..16 => 1,
+            many => (many / 2).next_multiple_of(GROUP_ROWS).min(QUERIES_TOGETHER_MAX),
+        };
+        let parts = queries.len().div_ceil(together);
+        let rows = self.rows;
+        self.out.resize(block.len() * together, 0.0);
+        for (part, (queries, best)) in queries.chunks(together).zip(best.chunks_mut(together)).enumerate() {
             if let Some(next) = next {
-                for index in (number..next.len()).step_by(queries.len()) {
-                    self.kernel.prefetch(self.rows, next.row(index) as usize);
+                for index in (part..next.len()).step_by(parts) {
+                    self.kernel.prefetch(rows, next.row(index) as usize);
                 }
             }
-            block.distances(self.kernel, query, self.rows, residence, &mut self.out);
-            best.offer(&self.out, block);
+            block.distances(self.kernel, queries, rows, residence, &mut self.out);
+            for (number, best) in best.iter_mut().enumerate() {
+                best.offer(&self.out[number * block.len()..][..block.len()], block);
+            }
         }
     }
 

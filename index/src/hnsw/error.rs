@@ -30,12 +30,6 @@ pub enum BuildError {
     /// The rows cannot be encoded.
     #[error(transparent)]
     Codes(#[from] Error),
-    /// The graph's builder gave up.
-    #[error("the graph could not be built: {reason}")]
-    Graph {
-        /// What the builder said.
-        reason: String,
-    },
 }
 
 /// Why bytes are not an index that can be searched. The numbers are what the file says.

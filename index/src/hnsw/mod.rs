@@ -2,7 +2,7 @@
 //!
 //! An index is built over a segment's rows by [`build`] and is a file of its own. The graph is a hierarchical navigable
 //! small world (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical
-//! navigable small world graphs", 2018); usearch grows it. The file is ours, and so is the walk:
+//! navigable small world graphs", 2018):
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -7,6 +7,8 @@ use super::{
     driver::{self, Compare, Pick, Strided},
     integers::{Integers, STEP},
     lanes::{LANES, Lanes},
+    sums::Sums,
+    tiles::Batch,
 };
 
 /// Lanes 0–7 and 8–15.
@@ -27,6 +29,16 @@ pub(super) unsafe fn run<C: Compare, P: Pick>(
 ) {
     // SAFETY: this function enables the features that kernels over `Avx2` need; the rest its caller promises.
     unsafe { driver::run(compare, rows, pick, residence, out) }
+}
+
+/// [`Batch::compare`], compiled for the same.
+///
+/// # Safety
+/// As for [`super::tiles::run`]; these features are the ones enabled.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn run_batch<S: Sums>(batch: Batch<'_, '_>, out: &mut [f32]) {
+    // SAFETY: this function enables the features that `Avx2` needs; the rest its caller promises.
+    unsafe { batch.compare::<Avx2, S>(out) }
 }
 
 /// Eight times "on", eight times "off": a window into it is the mask of any number of first lanes.

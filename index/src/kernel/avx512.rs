@@ -7,6 +7,8 @@ use super::{
     avx2::{add_fours, first_bytes},
     driver::{self, Compare, Pick, Strided},
     lanes::Lanes,
+    sums::Sums,
+    tiles::Batch,
 };
 
 /// Lanes 0–15.
@@ -27,6 +29,16 @@ pub(super) unsafe fn run<C: Compare, P: Pick>(
 ) {
     // SAFETY: this function enables the features that kernels over `Avx512` need; the rest its caller promises.
     unsafe { driver::run(compare, rows, pick, residence, out) }
+}
+
+/// [`Batch::compare`], compiled for the same.
+///
+/// # Safety
+/// As for [`super::tiles::run`]; these features are the ones enabled.
+#[target_feature(enable = "avx512f,avx2,fma,f16c")]
+pub(super) unsafe fn run_batch<S: Sums>(batch: Batch<'_, '_>, out: &mut [f32]) {
+    // SAFETY: this function enables the features that `Avx512` needs; the rest its caller promises.
+    unsafe { batch.compare::<Avx512, S>(out) }
 }
 
 /// Lanes `i` and `i+8`, then `i` and `i+4` added: four lanes are left.

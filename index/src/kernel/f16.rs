@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     DistanceKernel, F16Rows, F32Query, InstructionSet, Residence,
-    driver::{Neighbours, One, Pick},
+    driver::{Neighbours, Pick},
     floats::{self, Left, Stored},
     half,
     lanes::Lanes,
@@ -119,19 +119,16 @@ impl DistanceKernel for F16Kernel {
         self.run(query, rows, ids, residence, out);
     }
 
-    fn between(&self, rows: F16Rows<'_>, a: u32, b: u32) -> f32 {
+    fn gather_from(&self, rows: F16Rows<'_>, row: u32, ids: &[u32], residence: Residence, out: &mut [f32]) {
         let (stored, strided) = (Halves::<true>(rows.scale), rows.strided());
-        let mut left = Left { vector: strided.row(a as usize), dim: rows.dim, norm_squared: 0.0, stored };
-        let mut out = [f32::NAN];
-        // SAFETY: both are rows of one length, and a kernel is only made with instructions the machine was asked for.
+        let mut left = Left { vector: strided.row(row as usize), dim: rows.dim, norm_squared: 0.0, stored };
+        // SAFETY: all are rows of one length, and a kernel is only made with instructions the machine was asked for.
         unsafe {
             if self.metric == Metric::Cosine {
-                left.norm_squared = floats::norm_squared(self.instructions, left, strided, a as usize);
+                left.norm_squared = floats::norm_squared(self.instructions, left, strided, row as usize);
             }
-            let pick = One(b as usize);
-            floats::run((self.metric, self.instructions), left, (stored, strided), pick, Residence::Cache, &mut out);
+            floats::run((self.metric, self.instructions), left, (stored, strided), ids, residence, out);
         }
-        out[0]
     }
 
     fn prefetch(&self, rows: F16Rows<'_>, row: usize) {

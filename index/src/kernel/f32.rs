@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::{
     DistanceKernel, InstructionSet, Residence,
-    driver::{Neighbours, One, Pick, Strided},
+    driver::{Neighbours, Pick, Strided},
     floats::{self, Left, Plain},
     prefetch,
+    tiles::{self, Batch},
 };
 use crate::{Matrix, Metric};
 
@@ -108,14 +109,19 @@ impl DistanceKernel for F32Kernel {
         self.run(query, rows, Neighbours::from(range), residence, out);
     }
 
+    fn ranges(&self, queries: &[F32Query<'_>], rows: Matrix<'_>, range: Range<usize>, out: &mut [f32]) {
+        assert!(queries.iter().all(|query| self.fits(query, rows)), "the queries and the rows differ in dimension");
+        let batch = Batch { queries, rows: strided(rows), range };
+        // SAFETY: the lengths agree, and a kernel is only made with instructions the machine was asked for.
+        unsafe { tiles::run((self.metric, self.instructions), batch, out) };
+    }
+
     fn gather(&self, query: &F32Query<'_>, rows: Matrix<'_>, ids: &[u32], residence: Residence, out: &mut [f32]) {
         self.run(query, rows, ids, residence, out);
     }
 
-    fn between(&self, rows: Matrix<'_>, a: u32, b: u32) -> f32 {
-        let mut out = [f32::NAN];
-        self.run(&self.prepare(rows.row(a as usize)), rows, One(b as usize), Residence::Cache, &mut out);
-        out[0]
+    fn gather_from(&self, rows: Matrix<'_>, row: u32, ids: &[u32], residence: Residence, out: &mut [f32]) {
+        self.run(&self.prepare(rows.row(row as usize)), rows, ids, residence, out);
     }
 
     fn prefetch(&self, rows: Matrix<'_>, row: usize) {

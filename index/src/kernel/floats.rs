@@ -95,7 +95,7 @@ impl<L, S, Q: Copy, E: Copy> Clone for Floats<L, S, Q, E> {
 }
 
 impl<L: Lanes, S: Sums, Q: Stored, E: Stored> Compare for Floats<L, S, Q, E> {
-    const PAIRS: bool = S::TWO_ACCUMULATORS && !L::WIDE_GROUPS;
+    const PAIRS: bool = S::SQUARES && !L::WIDE_GROUPS;
 
     #[inline(always)]
     unsafe fn distances<const R: usize, const FETCH: bool>(
@@ -112,7 +112,7 @@ impl<L: Lanes, S: Sums, Q: Stored, E: Stored> Compare for Floats<L, S, Q, E> {
             for r in 0..R {
                 scales[r] = self.stored.scale::<L>(rows[r]);
             }
-            let mut running = [S::zero::<L>(); R];
+            let (mut running, mut squares) = ([L::zero(); R], [L::zero(); R]);
             let mut at = 0;
             while at < whole {
                 let part = Q::load(vector, at, scale);
@@ -120,7 +120,11 @@ impl<L: Lanes, S: Sums, Q: Stored, E: Stored> Compare for Floats<L, S, Q, E> {
                     if FETCH && (at * E::BYTES).is_multiple_of(LINE_BYTES) {
                         prefetch::line(fetch[r].wrapping_add(at * E::BYTES));
                     }
-                    running[r] = S::step(running[r], part, E::load(rows[r], at, scales[r]));
+                    let row = E::load(rows[r], at, scales[r]);
+                    running[r] = S::step(running[r], part, row);
+                    if S::SQUARES {
+                        squares[r] = squares[r].add_product(row, row);
+                    }
                 }
                 at += LANES;
             }
@@ -130,10 +134,16 @@ impl<L: Lanes, S: Sums, Q: Stored, E: Stored> Compare for Floats<L, S, Q, E> {
                     if FETCH {
                         prefetch::line(fetch[r].wrapping_add(at * E::BYTES));
                     }
-                    running[r] = S::step(running[r], part, E::load_first(rows[r], at, dim - at, scales[r]));
+                    let row = E::load_first(rows[r], at, dim - at, scales[r]);
+                    running[r] = S::step(running[r], part, row);
+                    if S::SQUARES {
+                        squares[r] = squares[r].add_product(row, row);
+                    }
                 }
             }
-            S::finish::<L, R>(running, norm_squared, |r, wide| again(self.left, self.stored, rows[r], wide))
+            let squares = if S::SQUARES { L::totals(squares) } else { [0.0; R] };
+            let again = |r: usize, wide: Wide| again(self.left, self.stored, rows[r], wide);
+            S::finish(L::totals(running), norm_squared, squares, again)
         }
     }
 }
@@ -144,7 +154,7 @@ impl<L: Lanes, S: Sums, Q: Stored, E: Stored> Compare for Floats<L, S, Q, E> {
 /// Both vectors have the left one's number of components.
 #[cold]
 #[inline(never)]
-unsafe fn again<Q: Stored, E: Stored>(left: Left<Q>, stored: E, row: *const u8, wide: Wide) -> f32 {
+pub(super) unsafe fn again<Q: Stored, E: Stored>(left: Left<Q>, stored: E, row: *const u8, wide: Wide) -> f32 {
     // SAFETY: as this function's own.
     unsafe { wide(&left.stored.values(left.vector, left.dim), &stored.values(row, left.dim)) }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, marker::PhantomData, ops::Range};
 
 use super::{
     DistanceKernel, F32Query, I8Rows, InstructionSet, Residence,
-    driver::{self, Neighbours, One, Pick},
+    driver::{self, Neighbours, Pick},
     floats::{self, Left, Stored},
     integers::{Integers, PortableIntegers, STEP},
     lanes::Lanes,
@@ -220,22 +220,20 @@ impl DistanceKernel for I8Kernel {
         self.run(query, rows, ids, residence, out);
     }
 
-    fn between(&self, rows: I8Rows<'_>, a: u32, b: u32) -> f32 {
+    fn gather_from(&self, rows: I8Rows<'_>, row: u32, ids: &[u32], residence: Residence, out: &mut [f32]) {
         let strided = rows.strided();
-        let (vector, pick, residence) = (strided.row(a as usize), One(b as usize), Residence::Cache);
-        let mut out = [f32::NAN];
-        // SAFETY: both are rows of one length, readable to the end of the last step, and a kernel is only made with
+        let vector = strided.row(row as usize);
+        // SAFETY: all are rows of one length, readable to the end of the last step, and a kernel is only made with
         // instructions the machine was asked for.
         unsafe {
             if self.metric == Metric::L1 {
                 let stored = Codes(rows.place);
                 let left = Left { vector, dim: rows.dim, norm_squared: 0.0, stored };
-                floats::run((Metric::L1, self.instructions), left, (stored, strided), pick, residence, &mut out);
+                floats::run((Metric::L1, self.instructions), left, (stored, strided), ids, residence, out);
             } else {
-                self.products(Bytes(vector, rows.place), rows, pick, residence, &mut out);
+                self.products(Bytes(vector, rows.place), rows, ids, residence, out);
             }
         }
-        out[0]
     }
 
     fn prefetch(&self, rows: I8Rows<'_>, row: usize) {

@@ -16,7 +16,8 @@
 //!
 //! Sixteen lanes are one AVX-512 register, two AVX registers or an array ([`avx512`], [`avx2`], [`portable`]): the same
 //! bits on all of them. Kernels gain their speed from working on four rows at once (four independent chains of
-//! additions, each load of the query used four times), which changes no row's order of accumulation.
+//! additions, each load of the query used four times), a batch of queries also from working on four queries at once
+//! (`tiles.rs`); neither changes a pair's order of accumulation.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -36,6 +37,7 @@ pub(crate) mod prefetch;
 mod products;
 pub(crate) mod rows;
 mod sums;
+mod tiles;
 mod wide;
 
 use std::{fmt::Debug, ops::Range};
@@ -96,17 +98,40 @@ pub trait DistanceKernel: Debug + Send + Sync {
         out: &mut [f32],
     );
 
+    /// Distances from several queries to neighbouring rows, which lie in a cache: `out[q * range.len() + i]` from query `q`
+    /// to row `range.start + i`.
+    ///
+    /// # Panics
+    /// As for [`DistanceKernel::range`], `out` being as long as all ranges together.
+    fn ranges(&self, queries: &[Self::Query<'_>], rows: Self::Rows<'_>, range: Range<usize>, out: &mut [f32]) {
+        for (number, query) in queries.iter().enumerate() {
+            let out = &mut out[number * range.len()..][..range.len()];
+            self.range(query, rows, range.clone(), Residence::Cache, out);
+        }
+    }
+
     /// Distances to scattered rows: `out[i]` to row `ids[i]`. Other rows are not touched.
     ///
     /// # Panics
     /// If a row does not exist, `out` is shorter than `ids`, or the query does not fit.
     fn gather(&self, query: &Self::Query<'_>, rows: Self::Rows<'_>, ids: &[u32], residence: Residence, out: &mut [f32]);
 
-    /// The distance of two rows, each taken as what it decodes to. Undefined as with a query.
+    /// Distances from a row to scattered rows, each taken as what it decodes to: `out[i]` to row `ids[i]`. Undefined as with
+    /// a query.
+    ///
+    /// # Panics
+    /// If a row does not exist, or `out` is shorter than `ids`.
+    fn gather_from(&self, rows: Self::Rows<'_>, row: u32, ids: &[u32], residence: Residence, out: &mut [f32]);
+
+    /// The distance of two rows, as [`DistanceKernel::gather_from`] computes it.
     ///
     /// # Panics
     /// If a row does not exist.
-    fn between(&self, rows: Self::Rows<'_>, a: u32, b: u32) -> f32;
+    fn between(&self, rows: Self::Rows<'_>, a: u32, b: u32) -> f32 {
+        let mut out = [f32::NAN];
+        self.gather_from(rows, a, &[b], Residence::Cache, &mut out);
+        out[0]
+    }
 
     /// Asks the processor to fetch all of a row into a cache; a hint, also for rows that do not exist.
     fn prefetch(&self, rows: Self::Rows<'_>, row: usize);

@@ -18,22 +18,19 @@ const SMALLEST_TRUSTED: f32 = f32::MIN_POSITIVE * (1u32 << 30) as f32;
 /// # Safety
 /// As for [`Lanes`]: only to be used inside a function that enables the target features of `L`.
 pub(super) trait Sums {
-    /// The running sums of one row.
-    type Running<L: Lanes>: Copy;
+    /// Whether distances also depend on the squared length of the row: a second accumulator, so that fewer rows fit the
+    /// registers.
+    const SQUARES: bool = false;
 
-    /// Whether [`Sums::Running`] is more than one accumulator, so that fewer rows fit the registers.
-    const TWO_ACCUMULATORS: bool = false;
+    /// The running sum with sixteen more components of the query and the row.
+    unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L;
 
-    /// Sums of nothing.
-    unsafe fn zero<L: Lanes>() -> Self::Running<L>;
-
-    /// The sums with sixteen more components of the query and the row.
-    unsafe fn step<L: Lanes>(running: Self::Running<L>, query: L, row: L) -> Self::Running<L>;
-
-    /// Distances from complete sums. `again` computes the pair with row `r` in another way.
-    unsafe fn finish<L: Lanes, const R: usize>(
-        running: [Self::Running<L>; R],
+    /// Distances from complete sums and the squared lengths of the query and of the rows, which are zero for metrics that
+    /// do not ask for them. `again` computes the pair with row `r` in another way.
+    fn finish<const R: usize>(
+        sums: [f32; R],
         norm_squared: f32,
+        squares: [f32; R],
         again: impl Fn(usize, Wide) -> f32,
     ) -> [f32; R];
 }
@@ -42,14 +39,6 @@ pub(super) trait Sums {
 pub(super) struct L2;
 
 impl Sums for L2 {
-    type Running<L: Lanes> = L;
-
-    #[inline(always)]
-    unsafe fn zero<L: Lanes>() -> L {
-        // SAFETY: as the trait says.
-        unsafe { L::zero() }
-    }
-
     #[inline(always)]
     unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
         // SAFETY: as the trait says.
@@ -60,13 +49,7 @@ impl Sums for L2 {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(
-        running: [L; R],
-        _: f32,
-        again: impl Fn(usize, Wide) -> f32,
-    ) -> [f32; R] {
-        // SAFETY: as the trait says.
-        let sums = unsafe { L::totals(running) };
+    fn finish<const R: usize>(sums: [f32; R], _: f32, _: [f32; R], again: impl Fn(usize, Wide) -> f32) -> [f32; R] {
         let mut distances = [0.0; R];
         for r in 0..R {
             distances[r] = sums[r].sqrt();
@@ -86,14 +69,6 @@ impl Sums for L2 {
 pub(super) struct InnerProduct;
 
 impl Sums for InnerProduct {
-    type Running<L: Lanes> = L;
-
-    #[inline(always)]
-    unsafe fn zero<L: Lanes>() -> L {
-        // SAFETY: as the trait says.
-        unsafe { L::zero() }
-    }
-
     #[inline(always)]
     unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
         // SAFETY: as the trait says.
@@ -101,13 +76,7 @@ impl Sums for InnerProduct {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(
-        running: [L; R],
-        _: f32,
-        again: impl Fn(usize, Wide) -> f32,
-    ) -> [f32; R] {
-        // SAFETY: as the trait says.
-        let sums = unsafe { L::totals(running) };
+    fn finish<const R: usize>(sums: [f32; R], _: f32, _: [f32; R], again: impl Fn(usize, Wide) -> f32) -> [f32; R] {
         let mut distances = [0.0; R];
         for r in 0..R {
             // A small product is no sign of lost digits: products cancel. Subtracted from +0 it never becomes −0.
@@ -121,14 +90,6 @@ impl Sums for InnerProduct {
 pub(super) struct L1;
 
 impl Sums for L1 {
-    type Running<L: Lanes> = L;
-
-    #[inline(always)]
-    unsafe fn zero<L: Lanes>() -> L {
-        // SAFETY: as the trait says.
-        unsafe { L::zero() }
-    }
-
     #[inline(always)]
     unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
         // SAFETY: as the trait says.
@@ -136,13 +97,7 @@ impl Sums for L1 {
     }
 
     #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(
-        running: [L; R],
-        _: f32,
-        again: impl Fn(usize, Wide) -> f32,
-    ) -> [f32; R] {
-        // SAFETY: as the trait says.
-        let sums = unsafe { L::totals(running) };
+    fn finish<const R: usize>(sums: [f32; R], _: f32, _: [f32; R], again: impl Fn(usize, Wide) -> f32) -> [f32; R] {
         let mut distances = [0.0; R];
         for r in 0..R {
             distances[r] = if sums[r].is_finite() { sums[r] } else { again(r, wide::l1) };
@@ -155,36 +110,21 @@ impl Sums for L1 {
 pub(super) struct Cosine;
 
 impl Sums for Cosine {
-    type Running<L: Lanes> = (L, L);
-
-    const TWO_ACCUMULATORS: bool = true;
+    const SQUARES: bool = true;
 
     #[inline(always)]
-    unsafe fn zero<L: Lanes>() -> (L, L) {
+    unsafe fn step<L: Lanes>(running: L, query: L, row: L) -> L {
         // SAFETY: as the trait says.
-        unsafe { (L::zero(), L::zero()) }
+        unsafe { running.add_product(query, row) }
     }
 
     #[inline(always)]
-    unsafe fn step<L: Lanes>((product, square): (L, L), query: L, row: L) -> (L, L) {
-        // SAFETY: as the trait says.
-        unsafe { (product.add_product(query, row), square.add_product(row, row)) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<L: Lanes, const R: usize>(
-        running: [(L, L); R],
+    fn finish<const R: usize>(
+        products: [f32; R],
         norm_squared: f32,
+        squares: [f32; R],
         again: impl Fn(usize, Wide) -> f32,
     ) -> [f32; R] {
-        // SAFETY: as the trait says.
-        let (products, squares) = unsafe {
-            let (mut products, mut squares) = ([L::zero(); R], [L::zero(); R]);
-            for r in 0..R {
-                (products[r], squares[r]) = running[r];
-            }
-            (L::totals(products), L::totals(squares))
-        };
         let mut distances = [0.0; R];
         for r in 0..R {
             // The product of two squares needs the range of f64. Of equal vectors all three sums are equal, so that their

@@ -94,7 +94,21 @@ proptest! {
             // Every third row or so, in some order, some of them twice.
             let ids: Vec<u32> = (0..rows.rows() as u32).map(|i| shuffle.wrapping_mul(i + 1) % rows.rows() as u32).collect();
             let gathered: Vec<f32> = ids.iter().map(|&id| all[id as usize]).collect();
+            // The query, and each row as a query.
+            let batch: Vec<&[f32]> = std::iter::once(query.as_slice()).chain((0..rows.rows()).map(|row| rows.row(row))).collect();
+            let every: Vec<Vec<f32>> = batch.iter().map(|query| {
+                let mut all = vec![7.0; rows.rows()];
+                distances(metric, query, rows, &mut all);
+                all
+            }).collect();
             for kernel in kernels(metric) {
+                let prepared: Vec<_> = batch.iter().map(|query| kernel.prepare(query)).collect();
+                for start in 0..=rows.rows() {
+                    let mut out = vec![7.0; batch.len() * (rows.rows() - start)];
+                    kernel.ranges(&prepared, rows, start..rows.rows(), &mut out);
+                    let expected: Vec<f32> = every.iter().flat_map(|all| &all[start..]).copied().collect();
+                    prop_assert_eq!(bits(&out), bits(&expected), "{:?}", kernel);
+                }
                 let prepared = kernel.prepare(&query);
                 for residence in [Residence::Memory, Residence::Cache] {
                     for start in 0..rows.rows().min(5) {

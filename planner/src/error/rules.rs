@@ -204,13 +204,26 @@ pub(super) fn run_error(text: &str, otherwise: ErrorKind) -> Error {
     Error::invalid(kind, sentence)
 }
 
-/// Arrow's "Cannot cast string 'x' to value of Int32 type".
+/// Arrow's "Cannot cast string 'x' to value of Int32 type" and "Can't cast value 70000 to type Int16".
 fn cast_error(text: &str) -> Option<Error> {
+    if let Some((_, rest)) = text.split_once("Can't cast value ") {
+        let (value, arrow_type) = rest.split_once(" to type ")?;
+        let name = sql_type(arrow_type)?.0;
+        let sentence = format!("the value {} is out of range for type {name}", shorten(value));
+        return Some(Error::invalid(ErrorKind::OutOfRange, sentence));
+    }
     // The value may hold quotes itself, so its end is looked for from behind.
     let (_, rest) = text.split_once("Cannot cast string '")?;
     let (value, rest) = rest.rsplit_once("' to value of ")?;
     let arrow_type = rest.split(" type").next().unwrap_or(rest);
-    let (name, kind) = match arrow_type.split(['(', ' ']).next().unwrap_or(arrow_type) {
+    let (name, kind) = sql_type(arrow_type).unwrap_or((arrow_type, ErrorKind::InvalidText));
+    Some(Error::invalid(kind, format!("invalid input for type {name}: '{}'", shorten(value))))
+}
+
+/// The SQL name of the type whose Arrow name a text begins with, and the kind of an error about text that is not one.
+fn sql_type(arrow: &str) -> Option<(&'static str, ErrorKind)> {
+    let name = arrow.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or(arrow);
+    Some(match name {
         "Int8" => ("tinyint", ErrorKind::InvalidText),
         "Int16" => ("smallint", ErrorKind::InvalidText),
         "Int32" => ("integer", ErrorKind::InvalidText),
@@ -223,9 +236,8 @@ fn cast_error(text: &str) -> Option<Error> {
         "Timestamp" => ("timestamp", ErrorKind::InvalidDatetime),
         "Interval" => ("interval", ErrorKind::InvalidDatetime),
         "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => ("numeric", ErrorKind::InvalidText),
-        other => (other, ErrorKind::InvalidText),
-    };
-    Some(Error::invalid(kind, format!("invalid input for type {name}: '{}'", shorten(value))))
+        _ => return None,
+    })
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

@@ -80,7 +80,11 @@ fn datafusion_errors_have_kinds_and_one_sentence() {
             ErrorKind::InvalidText,
             "invalid input for type numeric: '4.4.5'",
         ),
-        (cast("Can't cast value 300 to type Int8"), ErrorKind::OutOfRange, "Can't cast value 300 to type Int8"),
+        (
+            cast("Can't cast value 300 to type Int8"),
+            ErrorKind::OutOfRange,
+            "the value 300 is out of range for type tinyint",
+        ),
         (arrow(ArrowError::DivideByZero), ErrorKind::DivisionByZero, "division by zero"),
         (
             arrow(ArrowError::ArithmeticOverflow("Overflow happened on: 9223372036854775807 + 1".to_string())),

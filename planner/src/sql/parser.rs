@@ -206,7 +206,9 @@ impl<'a> StatementParser<'a> {
             let sentence = "VERIFY compares answers, so the statement has to run; write EXPLAIN (ANALYZE, VERIFY)";
             return Err(Error::invalid(ErrorKind::InvalidValue, sentence));
         }
-        Ok(Statement::Explain(Explain { analyze, verbose, verify, format, statement: Box::new(self.statement()?) }))
+        let text = self.remaining_text();
+        let statement = Box::new(self.statement()?);
+        Ok(Statement::Explain(Explain { analyze, verbose, verify, format, text, statement }))
     }
 
     /// `DESCRIBE table`, or DataFusion's `DESCRIBE query`.

@@ -132,6 +132,8 @@ pub struct Explain {
     pub verify: bool,
     /// The format's name in lower case: `indent`, `tree`, `pgjson`, `graphviz`.
     pub format: Option<String>,
+    /// The statement as it was written.
+    pub text: String,
     /// The statement.
     pub statement: Box<Statement>,
 }

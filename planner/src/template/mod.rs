@@ -14,6 +14,7 @@
 //! than the statement (a function of the time, a subquery, a bound that is a parameter) makes it none.
 
 mod lift;
+mod scan;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,12 @@ pub use lift::lift;
 
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Volatility};
 use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -39,8 +41,10 @@ use volley_executor::fetch_rows::FetchRowsExec;
 use volley_executor::functions::metric_of;
 use volley_executor::vector_topk::{Bind, Query, VectorTopKExec};
 use volley_storage::ids::{TableId, Version};
+use volley_storage::snapshot::Snapshot;
 
-use self::slot::{has_slot, value_of, with_literals, with_slots, with_values};
+use self::scan::{Scan, without_open_filters};
+use self::slot::{has_slot, value_of, with_slots, with_values};
 use crate::table::VolleyTable;
 use crate::vector_topk::VectorTopK;
 
@@ -64,13 +68,6 @@ pub enum Planned {
     Never,
 }
 
-/// Which segments a filter with values leaves.
-#[derive(Debug)]
-struct Pruning {
-    table: Arc<dyn TableProvider>,
-    filters: Vec<Expr>,
-}
-
 /// A physical plan with slots; see the [module](self).
 #[derive(Debug)]
 pub struct Template {
@@ -78,8 +75,9 @@ pub struct Template {
     rows_max: usize,
     segments: usize,
     is_short: bool,
-    pruning: Option<Pruning>,
-    tables: Vec<(TableId, Version)>,
+    /// Whether its values may leave some of the segments out.
+    is_pruned: bool,
+    scan: Scan,
     fixed: Vec<(usize, ScalarValue)>,
     parameters: usize,
 }
@@ -93,9 +91,10 @@ impl Template {
         // A search works on many threads by itself; what stands above it has few rows, which are not worth dealing out.
         state.config_mut().options_mut().execution.target_partitions = 1;
         let state = &state;
-        let Some(tables) = tables_of(plan)? else { return Ok(Planned::Never) };
+        if !is_of_one_table(plan)? {
+            return Ok(Planned::Never);
+        }
         let (plan, fixed) = with_fixed_limits(plan.clone(), values)?;
-        let none = || Ok(if fixed.is_empty() { Planned::Never } else { Planned::NotNow });
         if !orders_by_distance(&plan)? {
             return Ok(Planned::Never);
         }
@@ -103,17 +102,48 @@ impl Template {
         if has_open_bound(&optimized)? {
             return Ok(Planned::Never);
         }
-        let (optimized, pruning) = without_open_filters(optimized)?;
+        let (optimized, scan) = without_open_filters(optimized)?;
+        let Some(scan) = scan else { return Ok(Planned::Never) };
         let Some(slotted) = with_slots(optimized)? else { return Ok(Planned::Never) };
         let plan = state.query_planner().create_physical_plan(&slotted, state).await?;
-        let Some(search) = search_of(&plan) else { return none() };
+        let none = if fixed.is_empty() { Planned::Never } else { Planned::NotNow };
+        let template = Self::over(scan, plan, fixed, values.len());
+        Ok(template.map_or(none, |template| Planned::Template(Box::new(template))))
+    }
+
+    /// The template whose plan stands over this scan; `None` where that is no search.
+    fn over(
+        scan: Scan,
+        plan: Arc<dyn ExecutionPlan>,
+        fixed: Vec<(usize, ScalarValue)>,
+        parameters: usize,
+    ) -> Option<Self> {
+        let search = search_of(&plan)?;
         let (rows_max, segments) = (search.topk().k, search.segments().len());
         // A filter may have to look at every row first.
         let is_plain = search.topk().filter.is_none() && is_shallow(&plan, search);
         let is_short = is_plain && segments <= SHORT_SEGMENTS_MAX && rows_max <= SHORT_ROWS_MAX;
-        let pruning = pruning.filter(|_| segments >= PRUNED_MIN);
-        let parameters = values.len();
-        Ok(Planned::Template(Box::new(Self { plan, rows_max, segments, is_short, pruning, tables, fixed, parameters })))
+        let is_pruned = segments >= PRUNED_MIN && scan.is_open();
+        Some(Self { plan, rows_max, segments, is_short, is_pruned, scan, fixed, parameters })
+    }
+
+    /// The same template over another version of its table; `None` where more has changed than planning looks away from, so
+    /// that it has to plan anew. Names and settings have to be those that there were; `options` are the session's.
+    ///
+    /// # Errors
+    /// What planning would fail with: deletion vectors that cannot be read.
+    pub async fn at(
+        &self,
+        snapshot: Arc<Snapshot>,
+        runtime: &RuntimeEnv,
+        options: &ConfigOptions,
+    ) -> Result<Option<Self>> {
+        if !search_of(&self.plan).is_some_and(|search| self.scan.has_one_way(search.topk())) {
+            return Ok(None);
+        }
+        let Some(scan) = self.scan.at(snapshot, runtime).await? else { return Ok(None) };
+        let plan = scan.below(&self.plan, options)?;
+        Ok(Self::over(scan, plan, self.fixed.clone(), self.parameters))
     }
 
     /// No answer has more rows.
@@ -137,9 +167,9 @@ impl Template {
         self.parameters
     }
 
-    /// The tables that it reads, at the versions that it reads.
-    pub fn tables(&self) -> &[(TableId, Version)] {
-        &self.tables
+    /// The table that it reads, and the version.
+    pub fn table(&self) -> (TableId, Version) {
+        self.scan.table()
     }
 
     /// Whether the values are those that the plan depends on.
@@ -150,10 +180,7 @@ impl Template {
     /// The plan with its slots filled, to be executed once. `None` where planning has to have the word: with a query vector
     /// that is NULL, of another dimension or not finite, and with values that cannot be converted.
     pub fn bind(&self, values: &[ScalarValue]) -> Option<Arc<dyn ExecutionPlan>> {
-        let segments = match &self.pruning {
-            Some(pruning) => Some(pruning.segments(values).ok()?),
-            None => None,
-        };
+        let segments = self.left(values).ok()?;
         rebuilt(&self.plan, values, segments.as_deref()).ok()?
     }
 
@@ -161,44 +188,27 @@ impl Template {
     /// they differ in more than the query vector, or one of them cannot be [bound](Self::bind).
     pub fn bind_all(&self, rows: &[&[ScalarValue]]) -> Option<Arc<dyn ExecutionPlan>> {
         let first = rows.first()?;
-        let segments = match &self.pruning {
-            Some(pruning) => Some(pruning.segments(first).ok()?),
-            None => None,
-        };
+        let segments = self.left(first).ok()?;
         if !rows.iter().all(|values| self.fits(values)) {
             return None;
         }
         rebuilt_for_all(&self.plan, rows, segments.as_deref()).ok()?
     }
-}
 
-impl Pruning {
-    fn segments(&self, values: &[ScalarValue]) -> Result<Arc<[u32]>> {
-        let filters = self.filters.iter().map(|filter| with_literals(filter.clone(), values));
-        let filters = filters.collect::<Result<Vec<_>>>()?;
-        match self.table.downcast_ref::<VolleyTable>() {
-            Some(table) => Ok(table.prune(&filters)?.into()),
-            None => internal_err!("a template over a table that is none of ours"),
-        }
+    /// The segments that the values leave, where some may be left out.
+    fn left(&self, values: &[ScalarValue]) -> Result<Option<Arc<[u32]>>> {
+        self.is_pruned.then(|| self.scan.segments(values)).transpose()
     }
 }
 
-/// The tables of a query that may become a template: over Volley's tables, by expressions that mean the same at any time.
-fn tables_of(plan: &LogicalPlan) -> Result<Option<Vec<(TableId, Version)>>> {
-    let mut tables = Vec::new();
+/// Whether a query may become a template: over one of Volley's tables, by expressions that mean the same at any time.
+fn is_of_one_table(plan: &LogicalPlan) -> Result<bool> {
     let mut may = true;
     plan.apply(|node| {
         may &= match node {
-            LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
-                Ok(provider) => match provider.downcast_ref::<VolleyTable>() {
-                    Some(table) => {
-                        tables.push((table.snapshot().table, table.snapshot().version));
-                        true
-                    }
-                    None => false,
-                },
-                Err(_) => false,
-            },
+            LogicalPlan::TableScan(scan) => {
+                source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<VolleyTable>())
+            }
             LogicalPlan::Projection(_)
             | LogicalPlan::Filter(_)
             | LogicalPlan::Sort(_)
@@ -214,7 +224,7 @@ fn tables_of(plan: &LogicalPlan) -> Result<Option<Vec<(TableId, Version)>>> {
         }
         Ok(if may { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    Ok(may.then_some(tables))
+    Ok(may)
 }
 
 /// Whether the outermost node of an expression means the same at any time, and stands for no other plan.
@@ -269,10 +279,6 @@ fn is_distance(expr: &Expr) -> Result<bool> {
     Ok(matches!(expr, Expr::ScalarFunction(call) if metric_of(call.func.name()).is_some()))
 }
 
-fn is_open(expr: &Expr) -> Result<bool> {
-    expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))
-}
-
 /// Whether a distance is compared with a parameter: with its value that is the search's own bound, and without it a filter
 /// that reads every vector.
 fn has_open_bound(plan: &LogicalPlan) -> Result<bool> {
@@ -281,25 +287,6 @@ fn has_open_bound(plan: &LogicalPlan) -> Result<bool> {
         let Some(search) = extension.node.as_any().downcast_ref::<VectorTopK>() else { return Ok(false) };
         search.search.filter.as_ref().map_or(Ok(false), |filter| filter.exists(is_distance))
     })
-}
-
-/// The plan with scans that are not pruned by filters with parameters, and how to prune once there are values.
-fn without_open_filters(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pruning>)> {
-    let mut pruning = None;
-    let plan = plan.transform_up(|node| {
-        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
-        let mut is_any_open = false;
-        for filter in &scan.filters {
-            is_any_open |= is_open(filter)?;
-        }
-        if is_any_open {
-            let filters = scan.filters.clone();
-            scan.filters = filters.iter().filter(|filter| !is_open(filter).unwrap_or(true)).cloned().collect();
-            pruning = Some(Pruning { table: source_as_provider(&scan.source)?, filters });
-        }
-        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-    });
-    Ok((plan.data()?, pruning))
 }
 
 /// The search of a plan, if that and what is known to stand above one is all there is.

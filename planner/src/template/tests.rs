@@ -6,14 +6,15 @@ use datafusion::arrow::datatypes::Field;
 use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::sql::parser::Statement;
 use volley_executor::types::vector_to_scalar;
 
 use super::{Planned, Template};
 use crate::resolve::plan_statement;
 use crate::sql;
-use crate::vector_topk::tests::{Pair, docs};
+use crate::table::VolleyTable;
+use crate::vector_topk::tests::{Pair, docs, insert};
 
 async fn plan_of(pair: &Pair, query: &str, values: &[ScalarValue]) -> LogicalPlan {
     let statement: Statement = sql::parse_query(query).unwrap();
@@ -98,6 +99,45 @@ async fn a_bound_template_answers_as_the_statement_does() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn over_another_version_it_is_the_template_that_planning_makes_of_it() {
+    let given = [vector(&[1.0, 1.0]), ScalarValue::from(1i64)];
+    for query in [
+        "SELECT id FROM docs ORDER BY emb <-> $1, id LIMIT 5",
+        "SELECT id, emb <=> $1 AS d, body FROM docs WHERE id > 30 ORDER BY d, id DESC LIMIT 4",
+        "SELECT id, id + 1 AS next FROM docs WHERE tenant = $2 AND id < 90 ORDER BY $1 <#> emb LIMIT 3 OFFSET 2",
+        "SELECT id FROM (SELECT id FROM docs ORDER BY emb <-> $1, id LIMIT 9) AS some LIMIT 4",
+    ] {
+        let pair = docs().await;
+        let values = &given[..if query.contains("$2") { 2 } else { 1 }];
+        let earlier = template(&pair, query, values).await.unwrap();
+        let known = pair.with.table_provider("docs").await.unwrap();
+        let known = known.downcast_ref::<VolleyTable>().unwrap();
+        let store = known.set().storage();
+        let mut snapshot = Arc::clone(known.snapshot());
+        for (number, rows) in [100..107, 24..60].into_iter().enumerate() {
+            snapshot = insert(store.as_ref(), snapshot, 100 + number as u128, rows).await;
+        }
+        let state = pair.with.state();
+        let later = earlier.at(Arc::clone(&snapshot), state.runtime_env(), state.config_options()).await;
+        let later = later.unwrap().unwrap_or_else(|| panic!("{query}"));
+        assert_eq!(later.table(), (snapshot.table, snapshot.version));
+        for context in [&pair.with, &pair.without] {
+            let table = known.at(Arc::clone(&snapshot), state.runtime_env()).await.unwrap();
+            context.deregister_table("docs").unwrap();
+            context.register_table("docs", Arc::new(table)).unwrap();
+        }
+        let planned = template(&pair, query, values).await.unwrap();
+        let shown = |template: &Template| displayable(template.plan.as_ref()).indent(true).to_string();
+        assert_eq!(shown(&later), shown(&planned), "{query}");
+        assert_ne!(shown(&later), shown(&earlier), "{query}");
+        let facts = |template: &Template| (template.segments, template.rows_max, template.is_short, template.is_pruned);
+        assert_eq!(facts(&later), facts(&planned), "{query}");
+        let (later, planned) = (later.bind(values).unwrap(), planned.bind(values).unwrap());
+        assert_eq!(answer(&pair, later).await, answer(&pair, planned).await, "{query}");
     }
 }
 

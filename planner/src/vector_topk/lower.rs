@@ -117,7 +117,7 @@ impl ExtensionPlanner for VectorTopKPlanner {
 /// The scan with all its segments in one partition.
 ///
 /// A search works on many threads by itself, and knows best what to ask of a segment when it sees all of them.
-fn in_one_partition(scan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn in_one_partition(scan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let Some((config, _)) =
         scan.downcast_ref::<DataSourceExec>().and_then(|scan| scan.downcast_to_file_source::<SegmentSource>())
     else {

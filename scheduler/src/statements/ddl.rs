@@ -13,7 +13,7 @@ use volley_storage::ErrorKind;
 use volley_storage::catalog::{CatalogAction, CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
 use volley_storage::schema::TableSchema;
-use volley_storage::snapshot::TableProperties;
+use volley_storage::snapshot::{Snapshot, TableProperties};
 
 use super::Running;
 use super::indexes::undefined_index;
@@ -55,18 +55,14 @@ impl Running {
         name: &str,
         done: &str,
     ) -> Result<Arc<VolleyTable>> {
-        if let Some(table) = catalog.volley_table(schema, name).await? {
-            return Ok(table);
-        }
-        let kind = match catalog.entry(schema, name) {
-            Some(CatalogEntry::View { .. }) => "a view",
-            Some(CatalogEntry::Index { .. }) => "an index",
-            Some(CatalogEntry::External { .. }) => "an external table",
-            _ if schema == SYSTEM_SCHEMA => "a system table",
-            _ => return Err(undefined_table(catalog.names(), schema, name).into()),
-        };
-        let sentence = format!("\"{name}\" is {kind} and cannot be {done}");
-        Err(PlannerError::invalid(ErrorKind::WrongObjectType, sentence).into())
+        let table = catalog.volley_table(schema, name).await?;
+        table.ok_or_else(|| no_own_table(catalog, schema, name, done).into())
+    }
+
+    /// The version of a table to which a statement adds rows without reading any; errors as of [`writable`](Self::writable).
+    pub(super) async fn appendable(&self, catalog: &QueryCatalog, schema: &str, name: &str) -> Result<Arc<Snapshot>> {
+        let base = catalog.snapshot(schema, name).await?;
+        base.ok_or_else(|| no_own_table(catalog, schema, name, "written to").into())
     }
 
     /// Gives a name to something, once the catalog agrees; `false` when `if_not_exists` found the name taken.
@@ -312,6 +308,19 @@ pub(super) fn with_article(sort: &str) -> String {
         "index" => format!("an {sort}"),
         _ => format!("a {sort}"),
     }
+}
+
+/// Why nothing can be done to what a name stands for as to a table.
+fn no_own_table(catalog: &QueryCatalog, schema: &str, name: &str, done: &str) -> PlannerError {
+    let kind = match catalog.entry(schema, name) {
+        Some(CatalogEntry::View { .. }) => "a view",
+        Some(CatalogEntry::Index { .. }) => "an index",
+        Some(CatalogEntry::External { .. }) => "an external table",
+        _ if schema == SYSTEM_SCHEMA => "a system table",
+        _ => return undefined_table(catalog.names(), schema, name),
+    };
+    let sentence = format!("\"{name}\" is {kind} and cannot be {done}");
+    PlannerError::invalid(ErrorKind::WrongObjectType, sentence)
 }
 
 pub(super) fn undefined_table(names: &CatalogSnapshot, schema: &str, name: &str) -> PlannerError {

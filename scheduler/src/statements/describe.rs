@@ -7,20 +7,17 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use volley_planner::dml::{plan_delete, plan_insert};
 use volley_planner::parameters::{parameter_fields, plan_unbound};
-use volley_planner::sql::{self, Show, Statement};
+use volley_planner::sql::{Show, Statement};
 
 use super::{Running, plain};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::request::{Described, Parameters};
 
 impl Running {
     /// Plans the statement as far as it takes to know its parameters and its columns.
     pub(crate) async fn describe(self) -> Result<Described> {
-        let count = sql::split_statements(&self.request.sql).len();
-        if count > 1 {
-            return Err(Error::StatementCount { count });
-        }
-        self.describe_statement(sql::parse_statement(&self.request.sql)?).await
+        let statement = self.one_statement()?;
+        self.describe_statement(statement).await
     }
 
     async fn describe_statement(&self, statement: Statement) -> Result<Described> {

@@ -36,6 +36,10 @@ impl Running {
             Some("json") => ExplainFormat::PostgresJSON,
             Some(name) => ExplainFormat::from_str(name)?,
         };
+        let kept_as = match explain.statement.as_ref() {
+            Statement::Query(query) => self.kept_as(&explain.text, query).await?,
+            _ => None,
+        };
         let input = self.bind(self.plan_of(&catalog, *explain.statement).await?)?;
         // What is wrong with the statement is the answer, as it would be without EXPLAIN, and not a line of a plan. In a
         // state of its own, because planning counts the names it makes up.
@@ -44,25 +48,24 @@ impl Running {
         if !explain.analyze {
             trial.query_planner().create_physical_plan(&optimized, &trial).await?;
         }
-        let mut reasons = why_exact(&optimized)?;
-        if !reasons.is_empty() && !self.current.settings.vector_topk() {
-            reasons = vec!["the vector search is exact: volley.vector_topk is off".to_owned()];
+        let mut notes = why_exact(&optimized)?;
+        if !notes.is_empty() && !self.current.settings.vector_topk() {
+            notes = vec!["the vector search is exact: volley.vector_topk is off".to_owned()];
         }
+        notes.extend(kept_as.map(|statement| format!("the plan is kept: volley.plan_cache has it as {statement}")));
         let option = ExplainOption::default()
             .with_verbose(explain.verbose)
             .with_analyze(explain.analyze)
             .with_format(format.clone());
         let plan = LogicalPlanBuilder::from(input).explain_option_format(option)?.build()?;
-        let (stream, notices) = self.start(&state, &plan).await?;
-        let mut result = QueryResult::rows("EXPLAIN", stream);
-        result.notices = notices;
+        let mut result = self.start("EXPLAIN", self.lowered(state, plan).await?)?;
         match format {
             ExplainFormat::Indent => {
-                let lines = lines(&result.schema, &reasons)?;
+                let lines = lines(&result.schema, &notes)?;
                 Ok(result.followed_by(lines))
             }
             _ => {
-                result.notices.extend(reasons);
+                result.notices.extend(notes);
                 Ok(result)
             }
         }

@@ -102,8 +102,8 @@ impl Running {
     }
 
     async fn ingest_into(&self, catalog: &Arc<QueryCatalog>, name: &Qualified, rows: LogicalPlan) -> Result<u64> {
-        let table = self.writable(catalog, &name.schema, &name.name).await?;
-        let (state, base) = (catalog.state(), Arc::clone(table.snapshot()));
+        let base = self.appendable(catalog, &name.schema, &name.name).await?;
+        let state = catalog.state();
         let sources = columns_by_name(&name.name, &base.schema, rows.schema().inner())?;
         let rows = assign_columns(&state, rows, &base.schema, &sources, AssignmentMode::Cast)?;
         self.append(&state, &base, &rows, "INGEST").await

@@ -23,6 +23,7 @@ mod users;
 mod vacuum;
 mod write;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, TableReference};
@@ -37,7 +38,7 @@ use volley_storage::catalog::CatalogEntry;
 use crate::drive::Limits;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::plan_cache::{CachedTemplate, PlanKey};
+use crate::plan_cache::{Found, PlanKey};
 use crate::request::{Parameters, QueryRequest, QueryResult};
 use crate::session::Current;
 
@@ -64,32 +65,40 @@ impl Running {
     }
 
     /// Parses the text and executes the one statement in it, of which this template may be kept.
-    pub(crate) async fn execute(mut self, cached: Option<Arc<CachedTemplate>>) -> Result<QueryResult> {
+    pub(crate) async fn execute(mut self, found: Option<Found>) -> Result<QueryResult> {
+        match self.begin(found).await? {
+            ControlFlow::Break(result) => Ok(result),
+            ControlFlow::Continue(statement) => self.statement(statement).await,
+        }
+    }
+
+    /// The answer, where the statement need not be read as a whole: several rows of parameters go their own way, and a template
+    /// may be kept. Otherwise the statement.
+    async fn begin(&mut self, found: Option<Found>) -> Result<ControlFlow<QueryResult, Statement>> {
         if let Parameters::Rows(rows) = &self.request.parameters {
-            let rows = Arc::clone(rows);
-            return self.execute_rows(rows).await;
+            return Ok(ControlFlow::Break(self.execute_rows(Arc::clone(rows)).await?));
         }
-        if let Some(cached) = cached
-            && let Some(result) = self.by_template("SELECT", &cached).await?
+        if let Some(found) = found
+            && let Some(result) = self.by_template("SELECT", &found).await?
         {
-            return Ok(result);
+            return Ok(ControlFlow::Break(result));
         }
-        let count = sql::split_statements(&self.request.sql).len();
-        if count > 1 {
-            return Err(Error::StatementCount { count });
+        Ok(ControlFlow::Continue(self.one_statement()?))
+    }
+
+    /// The one statement in the text.
+    fn one_statement(&self) -> Result<Statement> {
+        match sql::split_statements(&self.request.sql).len() {
+            0 | 1 => Ok(sql::parse_statement(&self.request.sql)?),
+            count => Err(Error::StatementCount { count }),
         }
-        let statement = sql::parse_statement(&self.request.sql)?;
-        self.statement(statement).await
     }
 
     /// Executes a statement.
     async fn statement(&self, statement: Statement) -> Result<QueryResult> {
         let tag = statement.tag();
         match statement {
-            Statement::Query(query) => match self.by_lifted(tag, &query).await? {
-                Some(result) => Ok(result),
-                None => self.query(tag, plain(ast::Statement::Query(query))).await,
-            },
+            Statement::Query(query) => self.query(tag, plain(ast::Statement::Query(query))).await,
             Statement::DataFusion(statement) => self.query(tag, plain(*statement)).await,
             Statement::Explain(explain) => self.explain(explain).await,
             Statement::CreateTable(create) => self.run_create_table(create).await,
@@ -140,7 +149,7 @@ impl Running {
         let names = self.shared.database.catalog().snapshot().await?;
         let store = Arc::clone(&self.shared.store);
         let settings = Arc::clone(&self.current.settings);
-        Ok(QueryCatalog::new(names, store, self.current.template.as_ref().clone(), settings))
+        Ok(QueryCatalog::new(names, store, Arc::clone(&self.current.template), settings))
     }
 
     /// The same names, one of which stands for something else.
@@ -150,12 +159,7 @@ impl Running {
             schema.insert(name.name.clone(), entry);
         }
         let settings = Arc::clone(&self.current.settings);
-        QueryCatalog::new(
-            Arc::new(names),
-            Arc::clone(&self.shared.store),
-            self.current.template.as_ref().clone(),
-            settings,
-        )
+        QueryCatalog::new(Arc::new(names), Arc::clone(&self.shared.store), Arc::clone(&self.current.template), settings)
     }
 
     /// A name with its schema; names of other catalogs do not exist.

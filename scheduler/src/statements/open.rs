@@ -4,6 +4,7 @@
 //! logical plan: its tables are pinned at their versions and its clock stands still, so every reading sees the same rows.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,17 +20,16 @@ use datafusion::sql::parser::Statement as AstStatement;
 use datafusion::sql::sqlparser::ast;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use volley_executor::vector_topk::unusable_indexes;
-use volley_planner::resolve::plan_statement;
-use volley_planner::sql::{self, Statement};
+use volley_planner::sql::Statement;
 use volley_planner::table::VolleyTable;
 
+use super::query::Planned;
 use super::{Running, plain};
 use crate::drive::Limits;
-use crate::error::{Error, Result};
-use crate::plan_cache::CachedTemplate;
+use crate::error::Result;
+use crate::plan_cache::Found;
 use crate::queries::Registered;
-use crate::request::{Parameters, QueryResult};
+use crate::request::QueryResult;
 
 /// The answer to a statement, or the way to it.
 #[derive(Debug)]
@@ -146,26 +146,14 @@ impl OpenQuery {
 
 impl Running {
     /// Runs the statement, or plans it where it is a query whose rows may be many.
-    pub(crate) async fn open(mut self, cached: Option<Arc<CachedTemplate>>) -> Result<Opened> {
-        if matches!(self.request.parameters, Parameters::Rows(_)) {
-            return Ok(Opened::Done(self.execute(None).await?));
-        }
-        if let Some(cached) = cached
-            && let Some(result) = self.by_template("SELECT", &cached).await?
-        {
-            return Ok(Opened::Done(result));
-        }
-        let count = sql::split_statements(&self.request.sql).len();
-        if count > 1 {
-            return Err(Error::StatementCount { count });
-        }
-        let statement = sql::parse_statement(&self.request.sql)?;
+    pub(crate) async fn open(mut self, found: Option<Found>) -> Result<Opened> {
+        let statement = match self.begin(found).await? {
+            ControlFlow::Break(result) => return Ok(Opened::Done(result)),
+            ControlFlow::Continue(statement) => statement,
+        };
         let tag = statement.tag();
         match statement {
-            Statement::Query(query) => match self.by_lifted(tag, &query).await? {
-                Some(result) => Ok(Opened::Done(result)),
-                None => self.open_query(tag, plain(ast::Statement::Query(query))).await,
-            },
+            Statement::Query(query) => self.open_query(tag, plain(ast::Statement::Query(query))).await,
             Statement::DataFusion(statement) => self.open_query(tag, plain(*statement)).await,
             other => Ok(Opened::Done(self.statement(other).await?)),
         }
@@ -173,26 +161,18 @@ impl Running {
 
     async fn open_query(self, tag: &str, statement: AstStatement) -> Result<Opened> {
         let timeout = self.limits.remaining();
-        let catalog = self.catalog().await?;
-        let state = catalog.state();
-        let plan = plan_statement(&state, statement, &self.parameter_fields(), &[])
-            .await
-            .map_err(|error| self.explain_error(&state, error))?;
-        if let Some(result) = self.by_new_template(tag, &catalog, &plan).await? {
-            return Ok(Opened::Done(result));
-        }
-        let plan = self.bind(plan)?;
-        let (physical, task) = self.lower(&state, &plan).await?;
-        let notices = unusable_indexes(&physical, &task).await?;
+        let Planned { state, plan, physical, task, notices } = match self.planned(tag, statement).await? {
+            ControlFlow::Break(result) => return Ok(Opened::Done(result)),
+            ControlFlow::Continue(planned) => planned,
+        };
         let (schema, parts) = (physical.schema(), independent_parts(&physical));
         let is_repeatable = is_repeatable(&plan)?;
         let lowered = Lowered { plan: physical, task, limits: self.limits.clone() };
-        let lowered = Mutex::new(Some(lowered));
         Ok(Opened::Query(Box::new(OpenQuery {
             running: self,
             state,
             plan,
-            lowered,
+            lowered: Mutex::new(Some(lowered)),
             timeout,
             registered: Mutex::new(None),
             schema,

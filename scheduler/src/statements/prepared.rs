@@ -74,8 +74,8 @@ impl Running {
         running.plan = None;
         if let Some(text) = &prepared.text {
             running.request.sql.clone_from(text);
-            if let Some(cached) = running.look_up()
-                && let Some(result) = running.by_template(prepared.statement.tag(), &cached).await?
+            if let Some(found) = running.look_up()
+                && let Some(result) = running.by_template(prepared.statement.tag(), &found).await?
             {
                 return Ok(result);
             }

@@ -1,5 +1,6 @@
 //! Statements that return rows: SELECT, VALUES, EXPLAIN, SHOW.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, FieldRef};
@@ -8,6 +9,7 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement as AstStatement;
+use datafusion::sql::sqlparser::ast;
 use volley_executor::interrupt::Interrupt;
 use volley_executor::vector_topk::unusable_indexes;
 use volley_planner::resolve::plan_statement;
@@ -17,20 +19,48 @@ use crate::error::{Error, Result};
 use crate::interrupt::interruptible;
 use crate::request::QueryResult;
 
+/// A query that no template answers, planned with its values.
+pub(super) struct Planned {
+    pub(super) state: SessionState,
+    pub(super) plan: LogicalPlan,
+    /// The plan as it is executed first.
+    pub(super) physical: Arc<dyn ExecutionPlan>,
+    pub(super) task: Arc<TaskContext>,
+    /// What the client should know.
+    pub(super) notices: Vec<String>,
+}
+
 impl Running {
     /// Plans and runs a statement whose rows go to the client.
     pub(super) async fn query(&self, tag: &str, statement: AstStatement) -> Result<QueryResult> {
+        match self.planned(tag, statement).await? {
+            ControlFlow::Break(result) => Ok(result),
+            ControlFlow::Continue(planned) => self.start(tag, planned),
+        }
+    }
+
+    /// The answer to a query by a template, one that is kept or a new one; otherwise the way to it.
+    pub(super) async fn planned(
+        &self,
+        tag: &str,
+        statement: AstStatement,
+    ) -> Result<ControlFlow<QueryResult, Planned>> {
+        if let AstStatement::Statement(statement) = &statement
+            && let ast::Statement::Query(query) = statement.as_ref()
+            && let Some(result) = self.by_lifted(tag, query).await?
+        {
+            return Ok(ControlFlow::Break(result));
+        }
         let catalog = self.catalog().await?;
         let state = catalog.state();
         let plan = plan_statement(&state, statement, &self.parameter_fields(), &[])
             .await
             .map_err(|error| self.explain_error(&state, error))?;
         if let Some(result) = self.by_new_template(tag, &catalog, &plan).await? {
-            return Ok(result);
+            return Ok(ControlFlow::Break(result));
         }
         let plan = self.bind(plan)?;
-        let (stream, notices) = self.start(&state, &plan).await?;
-        Ok(QueryResult { notices, ..QueryResult::rows(tag, stream) })
+        Ok(ControlFlow::Continue(self.lowered(state, plan).await?))
     }
 
     /// Types of the values that came with the statement.
@@ -52,20 +82,21 @@ impl Running {
         }
     }
 
-    /// Optimises, lowers and starts a plan; the stream is pulled on the CPU runtime within the query's limits. Beside it
-    /// what the client should know.
-    pub(super) async fn start(
-        &self,
-        state: &SessionState,
-        plan: &LogicalPlan,
-    ) -> Result<(SendableRecordBatchStream, Vec<String>)> {
-        let (physical, task) = self.lower(state, plan).await?;
+    /// A plan with its values, optimised and lowered.
+    pub(super) async fn lowered(&self, state: SessionState, plan: LogicalPlan) -> Result<Planned> {
+        let (physical, task) = self.lower(&state, &plan).await?;
         let notices = unusable_indexes(&physical, &task).await?;
-        let stream = execute_stream(physical, task)?;
-        Ok((self.limits.clone().stream(&self.shared.runtimes.cpu(), stream), notices))
+        Ok(Planned { state, plan, physical, task, notices })
     }
 
-    /// The same for a statement that reads the stream itself, inside its own limits.
+    /// Starts a query; its rows are pulled on the CPU runtime within the query's limits.
+    pub(super) fn start(&self, tag: &str, planned: Planned) -> Result<QueryResult> {
+        let stream = execute_stream(planned.physical, planned.task)?;
+        let stream = self.limits.clone().stream(&self.shared.runtimes.cpu(), stream);
+        Ok(QueryResult { notices: planned.notices, ..QueryResult::rows(tag, stream) })
+    }
+
+    /// Lowers and starts a plan for a statement that reads the rows itself, inside its own limits.
     pub(super) async fn start_unlimited(
         &self,
         state: &SessionState,

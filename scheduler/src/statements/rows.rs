@@ -19,7 +19,7 @@ use volley_storage::snapshot::Snapshot;
 
 use super::Running;
 use crate::error::{Error, Result};
-use crate::plan_cache::CachedTemplate;
+use crate::plan_cache::Found;
 use crate::request::{Parameters, QueryResult, ResultKind};
 
 /// Rows of parameters that are executed as one, at most.
@@ -62,7 +62,7 @@ impl Answers {
 
 impl Running {
     /// Executes a statement for each row of parameters.
-    pub(super) async fn execute_rows(self, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
+    pub(super) async fn execute_rows(&self, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
         check_rows(&rows)?;
         let statement = sql::parse_statement(&self.request.sql)?;
         let tag = statement.tag();
@@ -79,7 +79,7 @@ impl Running {
 
     /// Rows that a template is kept for are executed many at a time; another one on its own, which may leave a template for
     /// the next.
-    async fn query_rows(self, tag: &str, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
+    async fn query_rows(&self, tag: &str, rows: Arc<[Vec<ScalarValue>]>) -> Result<QueryResult> {
         let mut answers = Answers::default();
         let mut left = &rows[..];
         let mut at_once = ROWS_AT_ONCE;
@@ -88,12 +88,12 @@ impl Running {
             one.request.parameters = Parameters::Positional(row.clone());
             one.plan = None;
             one.limits = self.limits.of_part();
-            let cached = one.look_up();
-            if let Some(cached) = &cached {
-                let most = (FOUND_AT_ONCE / cached.template.rows_max().max(1)).clamp(1, at_once);
+            let found = one.look_up();
+            if let Some(found) = &found {
+                let most = (FOUND_AT_ONCE / found.cached.template.rows_max().max(1)).clamp(1, at_once);
                 let several = &left[..left.len().min(most)];
-                if let Some(found) = one.rows_by_template(cached, several).await? {
-                    answers.add(found)?;
+                if let Some(batches) = one.rows_by_template(found, several).await? {
+                    answers.add(batches)?;
                     left = &left[several.len()..];
                     at_once = (2 * at_once).min(ROWS_AT_ONCE);
                     continue;
@@ -101,7 +101,7 @@ impl Running {
                 // One of them does not go with the others: fewer may.
                 at_once = (at_once / 2).max(1);
             }
-            let result = Box::pin(one.execute(cached)).await?;
+            let result = Box::pin(one.execute(found)).await?;
             answers.notice(&result.notices);
             let schema = Arc::clone(&result.schema);
             let batches = result.collect().await?;
@@ -113,11 +113,11 @@ impl Running {
     }
 
     /// The rows of an INSERT for every row of parameters, in one commit.
-    async fn insert_rows(self, insert: Insert, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
+    async fn insert_rows(&self, insert: Insert, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
         let name = self.qualify(&insert.table)?;
         let catalog = self.catalog().await?;
-        let table = self.writable(&catalog, &name.schema, &name.name).await?;
-        let (state, base) = (catalog.state(), Arc::clone(table.snapshot()));
+        let base = self.appendable(&catalog, &name.schema, &name.name).await?;
+        let state = catalog.state();
         if let (Some(source), Some(given)) = (insert.source.clone(), table_of(rows)) {
             let given = Arc::new(given);
             let plan = plan_insert_many(&state, &name.name, &base.schema, &insert.columns, source, given).await?;
@@ -154,7 +154,7 @@ impl Running {
     }
 
     /// A DELETE for every row of parameters, each a commit of its own.
-    async fn delete_rows_of_each(self, delete: Delete, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
+    async fn delete_rows_of_each(&self, delete: Delete, rows: &[Vec<ScalarValue>]) -> Result<QueryResult> {
         let mut count = 0;
         for row in rows {
             let mut one = self.clone();
@@ -167,12 +167,10 @@ impl Running {
     }
 
     /// The answers to these rows by one execution of the template; `None` where they need one each.
-    async fn rows_by_template(
-        &self,
-        cached: &Arc<CachedTemplate>,
-        rows: &[Vec<ScalarValue>],
-    ) -> Result<Option<Vec<RecordBatch>>> {
-        let rows: Vec<&[ScalarValue]> = rows.iter().map(Vec::as_slice).collect();
+    async fn rows_by_template(&self, found: &Found, rows: &[Vec<ScalarValue>]) -> Result<Option<Vec<RecordBatch>>> {
+        let cached = &found.cached;
+        let rows: Vec<_> = rows.iter().map(|row| found.values(row)).collect();
+        let rows: Vec<&[ScalarValue]> = rows.iter().map(AsRef::as_ref).collect();
         if rows.len() < 2 || !cached.is_sound() || !self.is_current(cached).await? {
             return Ok(None);
         }

@@ -1,8 +1,6 @@
 //! Statements on tables: what the text says turned into the calls of [`super::ddl`], [`super::write`] and
 //! [`super::delete`].
 
-use std::sync::Arc;
-
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::sql::sqlparser::ast;
 use volley_planner::dml::{AssignmentMode, assign_columns, first_file, plan_copy_from, plan_insert};
@@ -123,9 +121,8 @@ impl Running {
     pub(super) async fn run_insert(&self, insert: Insert) -> Result<QueryResult> {
         let name = self.qualify(&insert.table)?;
         let catalog = self.catalog().await?;
-        let table = self.writable(&catalog, &name.schema, &name.name).await?;
+        let base = self.appendable(&catalog, &name.schema, &name.name).await?;
         let state = catalog.state();
-        let base = Arc::clone(table.snapshot());
         let parameters = self.parameter_fields();
         let plan = plan_insert(&state, &name.name, &base.schema, &insert.columns, insert.source, &parameters)
             .await
@@ -149,9 +146,8 @@ impl Running {
         let name = self.qualify(&copy.table)?;
         self.may_use(&copy.path)?;
         let catalog = self.catalog().await?;
-        let table = self.writable(&catalog, &name.schema, &name.name).await?;
+        let base = self.appendable(&catalog, &name.schema, &name.name).await?;
         let state = catalog.state();
-        let base = Arc::clone(table.snapshot());
         let plan = plan_copy_from(&state, &name.name, &base.schema, &copy.columns, &copy.path, &copy.options)
             .await
             .map_err(|error| self.explain_error(&state, error))?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, execute_stream};
@@ -12,12 +13,13 @@ use volley_executor::vector_topk::unusable_indexes;
 use volley_planner::catalog::QueryCatalog;
 use volley_planner::resolve::plan_statement;
 use volley_planner::template::{Planned, Template, lift};
+use volley_storage::snapshot::Snapshot;
 use volley_storage::store::Consistency;
 
 use super::query::highest_placeholder;
 use super::{Running, plain};
 use crate::error::Result;
-use crate::plan_cache::{CachedTemplate, Lookup, PlanKey};
+use crate::plan_cache::{CachedTemplate, Found, Lookup, PlanKey};
 use crate::request::{Parameters, QueryResult};
 
 /// Longer statements are not looked for: they are writes, or come once.
@@ -27,19 +29,17 @@ const ROWS_AT_ONCE: usize = 1024;
 
 impl Running {
     /// The template that is kept of the statement with this text; `None` where it has to be planned.
-    pub(crate) fn look_up(&mut self) -> Option<Arc<CachedTemplate>> {
-        let text = &self.request.sql;
-        let is_several = matches!(self.request.parameters, Parameters::Rows(_));
-        if is_several || text.len() > TEXT_MAX || !self.current.settings.plan_cache() {
+    pub(crate) fn look_up(&mut self) -> Option<Found> {
+        if matches!(self.request.parameters, Parameters::Rows(_)) {
             return None;
         }
         let values = self.request.parameters.values();
-        let key = PlanKey::new(text, values, self.current.fingerprint);
+        let key = self.key(&self.request.sql, values)?;
         let plans = &self.shared.plans;
         match plans.look_up(&key, values) {
-            Lookup::Found(cached) => {
+            Lookup::Found(found) => {
                 self.plan = Some(key);
-                return Some(cached);
+                return Some(found);
             }
             Lookup::Wanted => self.plan = Some(key),
             Lookup::New => plans.saw(key),
@@ -48,42 +48,94 @@ impl Running {
         None
     }
 
-    /// Runs the template that was kept of the statement; `None` where it has to be planned.
-    pub(crate) async fn by_template(&mut self, tag: &str, cached: &Arc<CachedTemplate>) -> Result<Option<QueryResult>> {
-        let key = self.plan.take();
-        if !self.is_current(cached).await? {
-            if let Some(key) = key {
-                self.shared.plans.outdated(&key, cached);
-                self.plan = Some(key);
+    /// What a statement with this text is known by; `None` if nothing is kept of it.
+    fn key(&self, text: &str, values: &[ScalarValue]) -> Option<PlanKey> {
+        let is_kept = text.len() <= TEXT_MAX && self.current.settings.plan_cache();
+        is_kept.then(|| PlanKey::new(text, values, self.current.fingerprint))
+    }
+
+    /// The statement under which the template is kept that a query would run by, which was written like this.
+    pub(super) async fn kept_as(&self, text: &str, query: &ast::Query) -> Result<Option<String>> {
+        let given = self.request.parameters.values();
+        // As a client sends it, as PREPARE keeps it, and with parameters for its literals.
+        let mut known = vec![(text.to_owned(), given.to_vec()), (query.to_string(), given.to_vec())];
+        known.extend(lift(query, given).map(|(query, values)| (query.to_string(), values)));
+        for (text, values) in known {
+            let Some(key) = self.key(&text, &values) else { continue };
+            if let Lookup::Found(found) = self.shared.plans.look_up(&key, &values)
+                && self.is_current(&found.cached).await?
+                && found.cached.template.bind(&found.values(&values)).is_some()
+            {
+                return Ok(Some(found.cached.statement().to_owned()));
             }
-            return Ok(None);
         }
+        Ok(None)
+    }
+
+    /// Runs the template that was kept of the statement, as it is; `None` where it is out of date or the statement has to be
+    /// planned.
+    pub(crate) async fn by_current_template(&mut self, tag: &str, found: &Found) -> Result<Option<QueryResult>> {
+        match self.is_current(&found.cached).await? {
+            true => self.by(tag, found, &found.cached).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Runs the template that was kept of the statement, over the newest version of its table; `None` where it has to be planned.
+    pub(super) async fn by_template(&mut self, tag: &str, found: &Found) -> Result<Option<QueryResult>> {
+        match self.current(found).await? {
+            Some(cached) => self.by(tag, found, &cached).await,
+            None => {
+                self.shared.plans.outdated(found);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn by(&mut self, tag: &str, found: &Found, cached: &CachedTemplate) -> Result<Option<QueryResult>> {
         // Values that do not fit are for planning to judge; another template would not take them either.
-        self.run(tag, cached).await
+        self.plan = None;
+        self.run(tag, cached, &found.values(self.request.parameters.values())).await
     }
 
     /// The same for a statement with literals, of which those that can be are taken for parameters.
     pub(super) async fn by_lifted(&self, tag: &str, query: &ast::Query) -> Result<Option<QueryResult>> {
-        if !self.request.parameters.values().is_empty() || !self.current.settings.plan_cache() {
+        let given = self.request.parameters.values();
+        if !self.current.settings.plan_cache() {
             return Ok(None);
         }
-        let Some((query, values)) = lift(query) else { return Ok(None) };
+        let Some((query, values)) = lift(query, given) else { return Ok(None) };
         let mut lifted = self.clone();
+        lifted.plan = None;
         lifted.request.sql = query.to_string();
         lifted.request.parameters = Parameters::Positional(values);
-        if let Some(cached) = lifted.look_up()
-            && let Some(result) = lifted.by_template(tag, &cached).await?
-        {
-            return Ok(Some(result));
-        }
+        let found = lifted.look_up();
         let Some(key) = lifted.plan.clone() else { return Ok(None) };
+        let mut result = match &found {
+            Some(found) => lifted.by_template(tag, found).await?,
+            None => None,
+        };
+        if result.is_none() && lifted.plan.is_some() {
+            result = lifted.as_new_template(tag, query).await?;
+        }
+        // Asked again as it was written, it need not be read again.
+        if result.is_some()
+            && let Some(written) = self.plan.clone()
+        {
+            self.shared.plans.lifted(written, key, &lifted.request.parameters.values()[given.len()..]);
+        }
+        Ok(result)
+    }
+
+    /// Plans a template of a statement whose literals have become parameters, and runs it; `None` where there is none.
+    async fn as_new_template(&self, tag: &str, query: ast::Query) -> Result<Option<QueryResult>> {
         let catalog = self.catalog().await?;
         let statement = plain(ast::Statement::Query(Box::new(query)));
-        match plan_statement(&catalog.state(), statement, &lifted.parameter_fields(), &[]).await {
-            Ok(plan) => lifted.by_new_template(tag, &catalog, &plan).await,
+        match plan_statement(&catalog.state(), statement, &self.parameter_fields(), &[]).await {
+            Ok(plan) => self.by_new_template(tag, &catalog, &plan).await,
             // Said better about the statement as it was written.
             Err(_) => {
-                self.shared.plans.has_none(key);
+                self.plan.clone().into_iter().for_each(|key| self.shared.plans.has_none(key));
                 Ok(None)
             }
         }
@@ -110,7 +162,7 @@ impl Running {
             Ok(Planned::Template(template)) => {
                 let names = catalog.names().version;
                 let cached = plans.keep(key, &self.request.sql, template, names, config);
-                self.run(tag, &cached).await
+                self.run(tag, &cached, values).await
             }
             Ok(Planned::NotNow) => Ok(None),
             Ok(Planned::Never) | Err(_) => {
@@ -120,23 +172,39 @@ impl Running {
         }
     }
 
-    /// Whether names and tables are still those that a template was planned with: one look at the head of each log.
-    pub(super) async fn is_current(&self, cached: &CachedTemplate) -> Result<bool> {
+    /// The newest version of a template's table, if the names are still those that it was planned with: one look at the head of
+    /// each log.
+    async fn newest(&self, cached: &CachedTemplate) -> Result<Option<Arc<Snapshot>>> {
         if self.shared.database.catalog().snapshot().await?.version != cached.names {
-            return Ok(false);
+            return Ok(None);
         }
-        for (table, version) in cached.template.tables() {
-            if self.shared.store.snapshot(*table, Consistency::Strong).await?.version != *version {
-                return Ok(false);
-            }
+        let (table, _) = cached.template.table();
+        Ok(Some(self.shared.store.snapshot(table, Consistency::Strong).await?))
+    }
+
+    /// Whether a template is of the newest names and of its table's newest version.
+    pub(super) async fn is_current(&self, cached: &CachedTemplate) -> Result<bool> {
+        let newest = self.newest(cached).await?;
+        Ok(newest.is_some_and(|newest| newest.version == cached.template.table().1))
+    }
+
+    /// The template of the table's newest version, which is kept from now on; `None` where that has to be planned.
+    async fn current(&self, found: &Found) -> Result<Option<Arc<CachedTemplate>>> {
+        let cached = &found.cached;
+        let Some(newest) = self.newest(cached).await? else { return Ok(None) };
+        if newest.version == cached.template.table().1 {
+            return Ok(Some(Arc::clone(cached)));
         }
-        Ok(true)
+        let runtime = self.current.template.runtime_env();
+        // What is wrong with a version is for planning to say.
+        let template = cached.template.at(newest, runtime, cached.config.options()).await.ok().flatten();
+        Ok(template.map(|template| self.shared.plans.renew(found, template)))
     }
 
     /// Binds the values and runs; `None` where the values do not fit, so that planning says what is wrong with them.
-    async fn run(&self, tag: &str, cached: &CachedTemplate) -> Result<Option<QueryResult>> {
+    async fn run(&self, tag: &str, cached: &CachedTemplate, values: &[ScalarValue]) -> Result<Option<QueryResult>> {
         let template = &cached.template;
-        let Some(plan) = template.bind(self.request.parameters.values()) else { return Ok(None) };
+        let Some(plan) = template.bind(values) else { return Ok(None) };
         cached.used();
         let task = self.task(cached);
         let notices = if cached.is_sound() { Vec::new() } else { unusable_indexes(&plan, &task).await? };

@@ -111,8 +111,11 @@ pub(crate) fn transaction(base: &Arc<Snapshot>, operation: &str) -> Transaction 
 ///
 /// Whether NULLs stand in NOT NULL columns is storage's to check, so that the error names the column.
 fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> volley_storage::Result<RecordBatch> {
-    let nullable: Vec<_> = schema.fields().iter().map(|f| Arc::new(f.as_ref().clone().with_nullable(true))).collect();
-    let schema = datafusion::arrow::datatypes::Schema::new(nullable);
+    let nullable = schema.fields().iter().map(|field| match field.is_nullable() {
+        true => Arc::clone(field),
+        false => Arc::new(field.as_ref().clone().with_nullable(true)),
+    });
+    let schema = datafusion::arrow::datatypes::Schema::new(nullable.collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).map_err(|source| volley_storage::Error::Internal {
         detail: format!("rows do not have the table's types: {source}"),
     })

@@ -16,6 +16,8 @@ const PARAMETERS: Params = match Params::new(19_456, 2, 1, None) {
 };
 /// Passwords that are hashed at the same time: more would let a flood of logins take memory and processors from queries.
 const AT_ONCE_MAX: usize = 2;
+/// Passwords that wait for their turn; who comes then is sent away, so that nobody waits for more than seconds.
+const WAITING_MAX: usize = 100;
 /// What the password of a user who does not exist is compared with, so that it takes the time that others take. It is the
 /// hash of nothing in particular.
 const NOBODY: &str =
@@ -25,11 +27,13 @@ const NOBODY: &str =
 #[derive(Debug)]
 pub(crate) struct Passwords {
     turns: Arc<Semaphore>,
+    /// Places for those who wait and those whose turn it is.
+    room: Semaphore,
 }
 
 impl Passwords {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE_MAX)), room: Semaphore::new(WAITING_MAX + AT_ONCE_MAX) }
     }
 
     /// The hash of a password as a PHC string.
@@ -60,6 +64,7 @@ impl Passwords {
 
     /// Runs work that keeps a processor busy for tens of milliseconds where no query waits for it.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _place = self.room.try_acquire().map_err(|_| Error::TooManyLogins)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(fault)?;
         let working = Handle::current().spawn_blocking(move || {
             // Held by the work and not by who waits for it: that one may go away.

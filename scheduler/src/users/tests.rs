@@ -43,6 +43,21 @@ async fn a_password_is_right_or_wrong_and_nothing_says_why() {
 }
 
 #[tokio::test]
+async fn a_flood_of_logins_is_sent_away_and_not_kept_waiting() {
+    let engine = engine().await;
+    run(&engine, &engine.session(), "CREATE USER anna PASSWORD 'correct horse'").await.unwrap();
+    let flood = (0..300).map(|attempt| {
+        let engine = Arc::clone(&engine);
+        async move { engine.authenticate("anna", &format!("guess {attempt}")).await.unwrap_err().kind() }
+    });
+    let kinds = futures::future::join_all(flood).await;
+    let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+    let (wrong, refused) = (count(ErrorKind::InvalidPassword), count(ErrorKind::TooManyLogins));
+    assert!(wrong >= 2 && refused > 100 && wrong + refused == 300, "{wrong} wrong, {refused} refused");
+    assert!(engine.authenticate("anna", "correct horse").await.is_ok());
+}
+
+#[tokio::test]
 async fn another_password_voids_the_first() {
     let engine = engine().await;
     let session = engine.session();

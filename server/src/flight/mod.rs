@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use tonic_health::server::HealthReporter;
 use volley_scheduler::{Engine, QueryId};
 
 use crate::admission::{Admission, Admitted};
@@ -64,6 +65,8 @@ pub(crate) struct Door {
     pub(crate) wants_log_in: AtomicBool,
     /// Streams that clients read or write.
     pub(crate) watch: Watch,
+    /// What gRPC's health check says.
+    pub(crate) health: HealthReporter,
 }
 
 impl Door {
@@ -84,6 +87,7 @@ impl Door {
             draining: AtomicBool::new(false),
             wants_log_in: AtomicBool::new(false),
             watch: Watch::default(),
+            health: HealthReporter::new(),
         })
     }
 

@@ -228,7 +228,7 @@ async fn stop_when_cancelled(
 /// The status of an answer that is larger than the server lets it be.
 pub(crate) fn too_large() -> Status {
     let sentence = "the result is larger than this server's max_result_rows or max_result_size; ask for less";
-    status::of_kind(ErrorKind::LimitExceeded, sentence)
+    status::of_kind(ErrorKind::ResultTooLarge, sentence)
 }
 
 /// Batches as Flight's messages, the schema first, also when there are no rows.

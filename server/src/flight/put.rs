@@ -154,6 +154,12 @@ impl Door {
             let sentence = format!("catalog \"{catalog}\" does not exist; there is \"volley\"");
             return Err(status::of_kind(ErrorKind::UndefinedSchema, sentence));
         }
+        if ingest.table.is_empty() {
+            return Err(status::of_kind(
+                ErrorKind::InvalidStatement,
+                "the table's name is empty; name the table to ingest into",
+            ));
+        }
         let mode = mode_of(ingest.table_definition_options.as_ref())?;
         let text = format!("INGEST INTO {}", ingest.table);
         // The first rows before the slot: who sends none needs none.

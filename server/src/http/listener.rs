@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep, sleep};
 const CONNECTIONS_MAX: usize = 256;
 /// Prometheus asks every minute at the most by default, on the same connection.
 const IDLE: Duration = Duration::from_secs(90);
+/// Who has connected asks for something soon.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Accepts connections while there is room.
 pub(super) struct Limited {
@@ -43,7 +45,7 @@ impl Listener for Limited {
             // Errors are dealt with there: it waits and tries again.
             let (stream, address) = Listener::accept(&mut self.listener).await;
             if stream.set_nodelay(true).is_ok() {
-                return (Connection { stream, idle: Box::pin(sleep(IDLE)), _room: room }, address);
+                return (Connection { stream, idle: Box::pin(sleep(FIRST_REQUEST)), _room: room }, address);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use futures::Stream;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -117,7 +119,8 @@ pub(crate) fn connections(
                     Ok(Ok(stream)) => {
                         let sessions = ConnectionSessions::default();
                         // Nobody receives when the server has stopped.
-                        let _ = sender.send(Ok(Connection { stream, sessions, _slot: slot })).await;
+                        let connection = Connection { stream, sessions, framing: AtomicBool::new(true), _slot: slot };
+                        let _ = sender.send(Ok(connection)).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
                     Err(_) => tracing::debug!("a client was too slow with its handshake"),
@@ -153,9 +156,20 @@ async fn accept(
         };
         let slot = Slot { _room: room, _counted: metrics.connection() };
         turn = (turn + 1) % receivers.len();
-        // A receiver is gone only when the server stops.
-        let _ = receivers[turn].send(Accepted { stream, slot }).await;
+        hand_over(Accepted { stream, slot }, &receivers, turn).await;
     }
+}
+
+/// Gives a connection to the receiver whose turn it is, or to the next that is not busy; where all are, it waits for the first.
+async fn hand_over(mut accepted: Accepted, receivers: &[mpsc::Sender<Accepted>], turn: usize) {
+    for receiver in receivers.iter().cycle().skip(turn).take(receivers.len()) {
+        match receiver.try_send(accepted) {
+            Ok(()) => return,
+            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => accepted = back,
+        }
+    }
+    // A receiver is gone only when the server stops.
+    let _ = receivers[turn].send(accepted).await;
 }
 
 /// Whether accepting failed because of the connection that was to be accepted; the next may be sound.
@@ -199,6 +213,8 @@ enum Transport {
 pub struct Connection {
     stream: Transport,
     sessions: ConnectionSessions,
+    /// Whether HTTP/2 has still to decide how it puts frames together.
+    framing: AtomicBool,
     _slot: Slot,
 }
 
@@ -260,6 +276,12 @@ impl AsyncWrite for Connection {
     }
 
     fn is_write_vectored(&self) -> bool {
+        // The first who asks is h2, which then decides up to which size it copies a message into the buffer where its trailers
+        // will stand too: 1 KiB without vectored writes, 256 bytes with them. A longer message is written at once, and the
+        // trailers by themselves, which costs client and server a wake more for each short answer.
+        if self.framing.swap(false, Ordering::Relaxed) {
+            return false;
+        }
         match &self.stream {
             Transport::Plain(stream) => stream.is_write_vectored(),
             Transport::Tls(stream) => stream.is_write_vectored(),

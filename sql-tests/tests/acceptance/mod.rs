@@ -15,6 +15,7 @@
 mod cancel;
 mod engine;
 mod indexes;
+mod kept_plans;
 mod kills;
 mod memory;
 mod program;

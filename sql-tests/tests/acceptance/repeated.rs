@@ -15,7 +15,7 @@ const DIM: usize = 8;
 const ROWS: usize = 3000;
 
 /// A table of vectors in three segments and in many tenants, with an index.
-fn table() -> Db {
+pub(super) fn table() -> Db {
     let db = Db::memory();
     db.sql(&format!("CREATE TABLE t (id BIGINT, tenant INTEGER, v vector({DIM}))"));
     for part in 0..3 {
@@ -28,7 +28,7 @@ fn table() -> Db {
 }
 
 /// Components between −1 and 1, the same ones every time.
-fn vector(seed: u64) -> Vec<f32> {
+pub(super) fn vector(seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -39,11 +39,11 @@ fn vector(seed: u64) -> Vec<f32> {
     (0..DIM).map(|_| next()).collect()
 }
 
-fn text(vector: &[f32]) -> String {
+pub(super) fn text(vector: &[f32]) -> String {
     format!("[{}]", vector.iter().map(f32::to_string).collect::<Vec<_>>().join(","))
 }
 
-fn vector_value(seed: u64) -> ScalarValue {
+pub(super) fn vector_value(seed: u64) -> ScalarValue {
     ScalarValue::from(text(&vector(seed)))
 }
 

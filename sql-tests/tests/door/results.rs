@@ -13,7 +13,7 @@ use tonic::{Code, Request};
 use volley_scheduler::{Engine, QueryRequest};
 use volley_server::options::Options;
 
-use super::fixture::{Served, count, fetch, fetch_ticket, rows, runtime, status};
+use super::fixture::{Served, count, fetch, fetch_ticket, is_alone, resident, rows, runtime, status};
 
 /// A query whose rows take long to compute and fill no memory.
 fn many(rows: u64) -> String {
@@ -162,6 +162,9 @@ fn a_query_ends_with_its_stream_its_time_or_a_word() {
 
 #[test]
 fn a_slow_client_holds_back_the_query_and_fills_no_memory() {
+    if !is_alone("door::results::a_slow_client_holds_back_the_query_and_fills_no_memory") {
+        return;
+    }
     // `VOLLEY_SLOW_ROWS=50000000` is the long form.
     let wanted: usize = std::env::var("VOLLEY_SLOW_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(5_000_000);
     runtime().block_on(async {
@@ -188,12 +191,6 @@ fn a_slow_client_holds_back_the_query_and_fills_no_memory() {
         assert!(grown <= 100, "resident memory grew by {grown} MB");
         served.stop().await;
     });
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    status.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 #[test]

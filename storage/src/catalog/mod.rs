@@ -57,6 +57,17 @@ impl Catalog {
         Ok(self.head().await?.state.snapshot.clone())
     }
 
+    /// Names that were the newest at most so many milliseconds ago; changes made by this process are among them at once.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub async fn recent_snapshot(&self, age_max_ms: i64) -> Result<Arc<CatalogSnapshot>> {
+        match self.log.cached().filter(|head| self.log.was_newest_within(head, age_max_ms)) {
+            Some(head) => Ok(head.state.snapshot.clone()),
+            None => self.snapshot().await,
+        }
+    }
+
     /// Changes names, atomically: `check` sees the newest names and says what to do; when another writer is faster it
     /// is asked again. No actions, no commit.
     ///

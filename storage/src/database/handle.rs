@@ -1,7 +1,7 @@
 //! One table of this process: its log, the snapshots in use, and whose turn it is to write.
 
 use super::table_root;
-use super::together::Waiting;
+use super::together::Queue;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Version};
@@ -23,8 +23,8 @@ pub(crate) struct TableHandle {
     pub(crate) log: Log<TableState>,
     /// Writers of this process take turns: among themselves they would only make each other try again.
     pub(crate) writing: tokio::sync::Mutex<()>,
-    /// Appends that wait for a turn, which one of them will take for all.
-    pub(super) waiting: Mutex<VecDeque<Waiting>>,
+    /// Appends that wait to be committed together.
+    pub(super) appends: Mutex<Queue>,
     /// Whether a fold is under way in this process.
     pub(crate) folding: AtomicBool,
     snapshots: Mutex<VecDeque<Arc<Snapshot>>>,
@@ -37,7 +37,7 @@ impl TableHandle {
             table,
             log: Log::new(files, table),
             writing: tokio::sync::Mutex::default(),
-            waiting: Mutex::default(),
+            appends: Mutex::default(),
             folding: AtomicBool::new(false),
             snapshots: Mutex::default(),
         }

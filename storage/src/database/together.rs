@@ -1,8 +1,8 @@
 //! Appends that meet land in one commit: what a commit costs is a file made durable, however much is in it.
 //!
 //! ```text
-//! append ─▶ waiting ─▶ turn ─┬─ answered meanwhile: done
-//!                            └─ else takes all that wait, makes one transaction of them, commits it, answers each
+//! append ─▶ queue ─▶ the one task that serves it: takes all that wait, makes one transaction of them, commits it,
+//!                    answers each, and again until nobody waits
 //! ```
 //! So a commit holds what came while the one before it was being written, and an append that nobody else is in the way of
 //! is committed by itself, at once. The commit's record names its members, so that each can be found again. Where the
@@ -12,15 +12,23 @@ use super::{Database, TableHandle};
 use crate::error::{Error, Result};
 use crate::ids::{TxnId, Version};
 use crate::store::{Committed, Transaction};
-use std::collections::BTreeMap;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Members of a commit at most, so that a record stays a small file.
 const MEMBERS_MAX: usize = 64;
 
+/// Appends that wait, and whether a task serves them.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Waiting>,
+    is_served: bool,
+}
+
 /// A transaction that waits for its turn.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+struct Waiting {
     txn: Transaction,
     answer: oneshot::Sender<Result<Committed>>,
 }
@@ -40,35 +48,61 @@ pub(super) fn can_be_shared(txn: &Transaction) -> bool {
     changes && idempotency.is_none() && !add.is_empty() && add.iter().all(|staged| !staged.has_row_id_column)
 }
 
+/// The task that serves a table's queue, until nobody waits.
+struct Serving {
+    table: Arc<TableHandle>,
+    is_done: bool,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Ended before its time, with its runtime or by a panic: whoever waits hears of it, and the next append begins anew.
+        if !self.is_done {
+            *self.table.appends.lock() = Queue::default();
+        }
+    }
+}
+
 impl Database {
     /// Commits an append, together with those that wait for their turn at the same time.
-    pub(super) async fn commit_together(&self, table: &TableHandle, txn: Transaction) -> Result<Committed> {
+    pub(super) async fn commit_together(&self, table: &Arc<TableHandle>, txn: Transaction) -> Result<Committed> {
         let (id, base) = (txn.id, txn.base.version);
-        let (answer, mut answered) = oneshot::channel();
-        table.waiting.lock().push_back(Waiting { txn, answer });
-        let _turn = table.writing.lock().await;
-        loop {
-            match answered.try_recv() {
-                Ok(outcome) => return outcome,
-                // It still waits, so it is this one's turn to commit for all.
-                Err(TryRecvError::Empty) => self.commit_waiting(table).await,
-                // Whoever committed it was dropped on the way.
-                Err(TryRecvError::Closed) => {
-                    return Err(Error::CommitUnknown { table: table.table, version: base.next(), txn: id });
-                }
-            }
+        let (answer, answered) = oneshot::channel();
+        let was_served = {
+            let mut queue = table.appends.lock();
+            queue.waiting.push_back(Waiting { txn, answer });
+            std::mem::replace(&mut queue.is_served, true)
+        };
+        if !was_served {
+            // A task of its own, because turns that pass from one append to the next would wait for each to be scheduled.
+            let (database, serving) = (self.clone(), Serving { table: Arc::clone(table), is_done: false });
+            tokio::spawn(async move { database.serve(serving).await });
+        }
+        // Without an answer the task ended on the way.
+        let unknown = Error::CommitUnknown { table: table.table, version: base.next(), txn: id };
+        answered.await.unwrap_or(Err(unknown))
+    }
+
+    /// Commits what waits until nothing does.
+    async fn serve(&self, mut serving: Serving) {
+        while !serving.is_done {
+            let _turn = serving.table.writing.lock().await;
+            let group: Vec<Waiting> = {
+                let mut queue = serving.table.appends.lock();
+                // Nobody waits any more for those whose call was dropped: they never began.
+                queue.waiting.retain(|waiting| !waiting.answer.is_closed());
+                let count = queue.waiting.len().min(MEMBERS_MAX);
+                // Said under the lock, so that an append that comes now begins another task.
+                queue.is_served = count > 0;
+                serving.is_done = count == 0;
+                queue.waiting.drain(..count).collect()
+            };
+            self.commit_group(&serving.table, group).await;
         }
     }
 
-    /// Commits what has waited longest, and answers it.
-    async fn commit_waiting(&self, table: &TableHandle) {
-        let group: Vec<Waiting> = {
-            let mut waiting = table.waiting.lock();
-            // Nobody waits any more for those whose call was dropped: they never began.
-            waiting.retain(|waiting| !waiting.answer.is_closed());
-            let count = waiting.len().min(MEMBERS_MAX);
-            waiting.drain(..count).collect()
-        };
+    /// Commits a group and answers its members.
+    async fn commit_group(&self, table: &TableHandle, group: Vec<Waiting>) {
         if let Some((whole, members)) = self.whole(&group) {
             match self.commit_in_turn(table, &whole, &members).await {
                 Ok(committed) => {

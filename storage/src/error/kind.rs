@@ -108,6 +108,10 @@ error_kinds! {
     TooComplex = "54001", InvalidArgument, retry: false;
     /// A fixed limit of the program (dimensions, columns, sizes) is exceeded.
     LimitExceeded = "54000", InvalidArgument, retry: false;
+    /// The answer is larger than the server sends.
+    ResultTooLarge = "54000", ResourceExhausted, retry: false;
+    /// More people log in at the same time than their passwords can be checked.
+    TooManyLogins = "53300", ResourceExhausted, retry: true;
     /// The caller cancelled the query.
     Cancelled = "57014", Cancelled, retry: true;
     /// The query's deadline passed.

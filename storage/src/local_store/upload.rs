@@ -11,6 +11,9 @@ use super::run;
 use super::write::{Temp, Writer};
 use crate::disk::Disk;
 
+/// Synced while the rest is still to come, so that completing a large file has little left to wait for.
+const SYNC_BYTES: u64 = 32 << 20;
+
 /// One upload in progress. Dropping it removes the temporary file.
 #[derive(Debug)]
 pub(super) struct Upload<D: Disk> {
@@ -33,7 +36,13 @@ impl<D: Disk> MultipartUpload for Upload<D> {
         self.offset += data.content_length() as u64;
         let (writer, temp) = (Arc::clone(&self.writer), self.temp.clone());
         run::<D, _>(move || match temp {
-            Some(temp) => writer.write_payload(&temp, offset, &data),
+            Some(temp) => {
+                writer.write_payload(&temp, offset, &data)?;
+                match (offset + data.content_length() as u64) / SYNC_BYTES > offset / SYNC_BYTES {
+                    true => writer.sync(&temp),
+                    false => Ok(()),
+                }
+            }
             None => Err(describe("upload", "has ended already")),
         })
         .boxed()

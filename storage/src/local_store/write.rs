@@ -127,15 +127,20 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// Makes a written file durable and gives it its name.
-    pub(super) fn publish(&self, mut temp: Temp<D>, create: bool) -> Result<PutResult> {
-        if let Err(error) = temp.file.sync() {
+    /// Makes what was written into a temporary file durable.
+    pub(super) fn sync(&self, temp: &Temp<D>) -> Result<()> {
+        temp.file.sync().map_err(|error| {
             // The file has no name yet, so a full disk harms nobody and is not retried. Anything else is fatal.
             if !is_full(&error) {
                 self.disk.sync_failed(&temp.target, &error);
             }
-            return Err(map_error("sync", &temp.target(), error));
-        }
+            map_error("sync", &temp.target(), error)
+        })
+    }
+
+    /// Makes a written file durable and gives it its name.
+    pub(super) fn publish(&self, mut temp: Temp<D>, create: bool) -> Result<PutResult> {
+        self.sync(&temp)?;
         let metadata = self.disk.metadata(&temp.path).map_err(|e| map_error("read", &temp.target(), e))?;
         self.give_name(&mut temp, create)?;
         Ok(PutResult { e_tag: Some(etag(&metadata)), version: None })

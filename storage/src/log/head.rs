@@ -47,6 +47,11 @@ impl<S: LogState> Log<S> {
         self.files.env.clock.now_ms() - head.confirmed_ms() <= HEAD_TRUSTED_MS
     }
 
+    /// Whether a head was the newest at most so many milliseconds ago, by the local clock; not if the clock was set back since.
+    pub(crate) fn was_newest_within(&self, head: &Head<S>, age_max_ms: i64) -> bool {
+        (0..=age_max_ms).contains(&(self.files.env.clock.now_ms() - head.confirmed_ms()))
+    }
+
     /// One commit with its envelope checked, its place in the chain not; `None` when it is not there.
     pub(crate) async fn record(&self, version: Version) -> Result<Option<Record>> {
         let path = self.files.commit(version);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use parquet::arrow::ArrowWriter;
 
-use super::layout::{Layout, SEGMENT_BYTES_MAX};
+use super::data_file::DataFile;
+use super::layout::{Layout, ParquetLayout, SEGMENT_BYTES_MAX};
 use super::output::{Delivery, Destination, Output};
 use super::rows::Checker;
 use super::size::data_bytes;
@@ -30,6 +30,7 @@ pub(super) struct Encoded {
 pub(super) struct Encoder {
     env: Env,
     layout: Arc<Layout>,
+    parquet: Arc<ParquetLayout>,
     destination: Destination,
     checker: Checker,
     current: Option<Open>,
@@ -42,15 +43,16 @@ struct Open {
     id: SegmentId,
     rows: usize,
     bytes: usize,
-    data: ArrowWriter<Output>,
+    data: DataFile,
     vectors: Vec<vectors::Writer<Output>>,
     stats: Vec<Accumulator>,
     keys: Vec<u128>,
 }
 
 impl Encoder {
-    pub(super) fn new(env: Env, layout: Arc<Layout>, destination: Destination) -> Self {
-        Self { env, layout, destination, checker: Checker::default(), current: None, done: Vec::new() }
+    pub(super) fn new(env: Env, layout: Arc<Layout>, destination: Destination) -> Result<Self> {
+        let parquet = Arc::new(ParquetLayout::new(&layout)?);
+        Ok(Self { env, layout, parquet, destination, checker: Checker::default(), current: None, done: Vec::new() })
     }
 
     /// Checks and writes rows, beginning new segments where one is full.
@@ -87,11 +89,7 @@ impl Encoder {
         let id = SegmentId(self.env.new_ulid());
         let output = |name: &str| Output::new(&self.destination, format!("seg/{id}/{name}"));
         let layout = &self.layout;
-        let data = ArrowWriter::try_new(
-            output("data.parquet"),
-            Arc::clone(&layout.data_schema),
-            Some(layout.properties.clone()),
-        );
+        let data = DataFile::new(Arc::clone(layout), Arc::clone(&self.parquet), output("data.parquet"));
         let vectors: std::io::Result<Vec<_>> =
             layout.vectors.iter().map(|v| vectors::Writer::new(output(&format!("{}.f32", v.field)), v.dim)).collect();
         Ok(Open {
@@ -172,7 +170,7 @@ impl Open {
             deliveries.push(delivery);
             Ok(file)
         };
-        let data = finish(self.data.into_inner()?)?;
+        let data = finish(self.data.finish()?)?;
         let mut sidecars = Vec::new();
         for (column, writer) in layout.vectors.iter().zip(self.vectors) {
             sidecars.push(Sidecar {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, Encoding, LogicalType, Type as PhysicalType};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnDescriptor;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::schema::types::{ColumnDescriptor, SchemaDescPtr, SchemaDescriptor};
 
 use crate::error::{Error, Result};
 use crate::ids::FieldId;
@@ -16,7 +16,7 @@ use crate::segment::{ROW_GROUP_ROWS, ROW_ID_COLUMN, SEGMENT_ROWS_MAX};
 /// A segment is cut before its vectors, or roughly its other data, exceed this.
 pub(super) const SEGMENT_BYTES_MAX: usize = 1 << 30;
 /// Rows per page of a scalar column: late fetch reads whole pages to return a few rows.
-const PAGE_ROWS: usize = 8192;
+pub(super) const PAGE_ROWS: usize = 8192;
 
 /// A vector column.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,6 @@ pub(super) struct Layout {
     pub(super) vectors: Vec<VectorColumn>,
     /// Columns with statistics: position and id.
     pub(super) columns: Vec<(usize, FieldId)>,
-    pub(super) properties: WriterProperties,
     pub(super) segment_rows_max: usize,
 }
 
@@ -57,17 +56,32 @@ impl Layout {
                 vectors.push(VectorColumn { position, field: id, dim });
             }
         }
-        let properties = properties(&data_schema, &vectors)?;
         let segment_rows_max = segment_rows_max(&vectors);
-        Ok(Self {
-            schema: Arc::clone(schema),
-            data_schema,
-            has_row_ids,
-            vectors,
-            columns,
-            properties,
-            segment_rows_max,
-        })
+        Ok(Self { schema: Arc::clone(schema), data_schema, has_row_ids, vectors, columns, segment_rows_max })
+    }
+}
+
+/// The data file's part of a layout, in Parquet's terms; rows that need no file do without.
+#[derive(Debug)]
+pub(super) struct ParquetLayout {
+    pub(super) schema: SchemaDescPtr,
+    pub(super) properties: WriterPropertiesPtr,
+    /// Where the first vector column stands among the leaves of the schema.
+    pub(super) first_vector_leaf: Option<usize>,
+}
+
+impl ParquetLayout {
+    pub(super) fn new(layout: &Layout) -> Result<Self> {
+        let schema = ArrowSchemaConverter::new().convert(&layout.data_schema).map_err(|source| Error::Parquet {
+            action: "describe the columns of",
+            path: "a segment".into(),
+            source,
+        })?;
+        let properties = properties(&layout.data_schema, &schema, &layout.vectors);
+        let first = layout.vectors.first();
+        let is_first = |leaf: &usize| first.is_some_and(|v| v.position == schema.get_column_root_idx(*leaf));
+        let first_vector_leaf = (0..schema.num_columns()).find(is_first);
+        Ok(Self { schema: Arc::new(schema), properties: Arc::new(properties), first_vector_leaf })
     }
 }
 
@@ -85,18 +99,12 @@ fn is_float(column: &ColumnDescriptor) -> bool {
 
 /// Scalar columns are compressed lightly, because scans decode them again and again, and carry statistics per page.
 /// Vectors are stored plain: they do not compress, and no bound of an element says anything about a distance.
-fn properties(schema: &Schema, vectors: &[VectorColumn]) -> Result<WriterProperties> {
+fn properties(schema: &Schema, parquet: &SchemaDescriptor, vectors: &[VectorColumn]) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("volley version ", env!("CARGO_PKG_VERSION")).to_string())
         .set_compression(Compression::LZ4_RAW)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS);
-    let parquet = ArrowSchemaConverter::new().convert(schema).map_err(|source| Error::Parquet {
-        action: "describe the columns of",
-        path: "a segment".into(),
-        source,
-    })?;
     for leaf in 0..parquet.num_columns() {
         let root = parquet.get_column_root_idx(leaf);
         if vectors.iter().any(|v| v.position == root) {
@@ -113,5 +121,7 @@ fn properties(schema: &Schema, vectors: &[VectorColumn]) -> Result<WriterPropert
             properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
         }
     }
-    Ok(properties.build())
+    let mut properties = properties.build();
+    add_encoded_arrow_schema_to_metadata(schema, &mut properties);
+    properties
 }

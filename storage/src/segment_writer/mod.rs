@@ -7,9 +7,10 @@
 //! ```
 //!
 //! The stream is polled here, the encoder works on the blocking pool, and bounded channels lie on both sides of it, so a
-//! slow store slows the rows down instead of filling the memory. What is buffered is one Parquet row group, whose
-//! columns have to be contiguous, and a few parts.
+//! slow store slows the rows down instead of filling the memory. What is buffered is one Parquet row group without the
+//! vectors of its first vector column (data_file.rs), and a few parts.
 
+mod data_file;
 mod encoder;
 mod inline;
 mod layout;
@@ -17,6 +18,7 @@ mod output;
 mod rows;
 mod size;
 mod statistics;
+mod vector_pages;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -90,14 +92,14 @@ pub async fn stage(
         failure: Arc::new(Mutex::new(None)),
     };
     let encoded = if ended && bytes <= IN_PLACE_BYTES_MAX {
-        let mut encoder = Encoder::new(env.clone(), layout, destination.clone());
+        let mut encoder = Encoder::new(env.clone(), layout, destination.clone())?;
         for batch in &head {
             encoder.push(batch)?;
         }
         encoder.finish()?
     } else {
         let destination = Destination { uploads: Some(Handle::current()), ..destination.clone() };
-        encode_on_thread(Encoder::new(env.clone(), layout, destination), head, rows).await?
+        encode_on_thread(Encoder::new(env.clone(), layout, destination)?, head, rows).await?
     };
     deliver(encoded, &destination).await
 }

@@ -95,7 +95,7 @@ fn never_inline() -> StageOptions {
     StageOptions { inline_bytes_max: 0, ..Default::default() }
 }
 
-async fn read(env: &Env, snapshot: &Snapshot, file: &FileRef) -> Bytes {
+pub(crate) async fn read(env: &Env, snapshot: &Snapshot, file: &FileRef) -> Bytes {
     let path = object_store::path::Path::from(format!("tables/{}/{}", snapshot.table, file.path));
     let bytes = env.store.get(&path).await.unwrap().bytes().await.unwrap();
     assert_eq!(bytes.len() as u64, file.length);

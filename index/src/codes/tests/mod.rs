@@ -75,6 +75,9 @@ fn bits<K: DistanceKernel>(kernel: &K, rows: K::Rows<'_>, query: &[f32]) -> (Vec
         kernel.range(&query, rows, start..count, Residence::Cache, &mut out);
         out.reverse();
         same(&out, &ids);
+        kernel.ranges(std::slice::from_ref(&query), rows, start..count, &mut out);
+        out.reverse();
+        same(&out, &ids);
     }
     (0..count + 2).for_each(|row| kernel.prefetch(rows, row));
     let pairs = (0..count as u32).flat_map(|a| (0..count as u32).map(move |b| (a, b)));

@@ -1,11 +1,8 @@
 //! Encoding the rows, on all threads.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::BuildRequest;
+use super::{BuildRequest, threads};
 use crate::{CodesLayout, Matrix, hnsw::BuildError};
 
 /// How many bytes of vectors are encoded between two polls of `cancel`: a few milliseconds' worth.
@@ -18,26 +15,18 @@ pub(super) fn encode(layout: &CodesLayout, request: &BuildRequest<'_>, out: &mut
     }
     let rows = request.rows;
     let block = (BLOCK_BYTES / size_of::<f32>() / rows.dim()).max(1);
-    let vectors = rows.data().chunks(block * rows.dim());
-    let blocks = Mutex::new(vectors.zip(out.chunks_mut(block * layout.stride())));
+    let blocks = rows.data().chunks(block * rows.dim()).zip(out.chunks_mut(block * layout.stride()));
     let cancelled = AtomicBool::new(false);
-    let work = || {
-        while !cancelled.load(Relaxed) {
-            let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((vectors, out)) = next else { return };
-            if let Ok(vectors) = Matrix::new(vectors, rows.dim()) {
-                layout.encode(vectors, out);
-            }
-            if (request.cancel)() {
-                cancelled.store(true, Relaxed);
-            }
+    threads::for_each(&mut vec![(); request.threads.max(1)], blocks, |(), (vectors, out)| {
+        if cancelled.load(Relaxed) {
+            return;
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..request.threads {
-            scope.spawn(work);
+        if let Ok(vectors) = Matrix::new(vectors, rows.dim()) {
+            layout.encode(vectors, out);
         }
-        work();
+        if (request.cancel)() {
+            cancelled.store(true, Relaxed);
+        }
     });
     if cancelled.into_inner() { Err(BuildError::Cancelled) } else { Ok(()) }
 }

@@ -5,9 +5,13 @@ mod copies;
 mod draft;
 mod encode;
 mod grow;
+mod level;
 mod links;
+mod order;
 mod space;
+mod threads;
 mod tower;
+mod worker;
 
 use self::{
     copies::{Alike, Grouped},
@@ -42,10 +46,9 @@ pub struct BuildRequest<'a> {
 /// Builds the index file: encodes the rows, grows a graph over the codes, and writes both. The layout is drawn in
 /// `layout.rs`.
 ///
-/// Rows with the same code share a node. With one thread, and for less than 4,096 rows, the same input gives the same file;
-/// otherwise the graph depends on how the threads interleave.
+/// Rows with the same code share a node. The same input gives the same file, by any number of threads.
 ///
-/// Memory beside the rows: the file itself, and while the graph grows about `12·m + 90` bytes a row.
+/// Memory beside the rows: the file itself, and while the graph grows about 30 bytes a row, and one for each thread.
 ///
 /// # Errors
 /// A parameter is out of range, there are too many dimensions, memory is short, or `cancel` returned true.
@@ -91,9 +94,7 @@ impl WithKernel for Growth<'_> {
     fn run<K: DistanceKernel>(self, kernel: &K, rows: K::Rows<'_>) -> Result<Tower, BuildError> {
         let Self { request, grouped, mut links } = self;
         let space = Space::new(kernel, rows);
-        let tower = grow::grow(&space, &grouped.nodes, request, |index| {
-            Tower::take(index, &grouped.nodes, request.params.m, &mut links)
-        })?;
+        let tower = grow::grow(&space, &grouped.nodes, request, &mut links)?;
         connect::connect(&mut links, &tower, &space, &grouped.nodes, kernel.rows(rows));
         Ok(tower)
     }

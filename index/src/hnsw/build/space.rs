@@ -1,6 +1,6 @@
 //! How far apart rows are for the builder.
 
-use crate::{DistanceKernel, Metric};
+use crate::{DistanceKernel, Metric, Residence};
 
 /// The share of the lifted components' product that counts. Recall by ef = 64 with none, this much and all of it: GloVe
 /// .976, .951, .671; Fashion-MNIST at ef = 32 .864, .969, .952; where all rows are equally long it makes no difference.
@@ -32,16 +32,38 @@ impl<'k, 'r, K: DistanceKernel> Space<'k, 'r, K> {
         Self { kernel, rows, lift }
     }
 
-    /// A number that is the greater the farther apart the rows are.
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.kernel.rows(self.rows)
+    }
+
+    /// Asks the processor to fetch a row.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        self.kernel.prefetch(self.rows, row as usize);
+    }
+
+    /// Numbers that are the greater the farther other rows are from a row: `out[i]` for `others[i]`. Never NaN.
+    ///
+    /// # Panics
+    /// If a row does not exist, or `out` is shorter than `others`.
+    #[inline]
+    pub(super) fn gather(&self, row: u32, others: &[u32], residence: Residence, out: &mut [f32]) {
+        self.kernel.gather_from(self.rows, row, others, residence, out);
+        if let Some(lift) = self.lift.get(row as usize) {
+            out.iter_mut().zip(others).for_each(|(distance, &other)| *distance -= lift * self.lift[other as usize]);
+        }
+        // What has no distance, or one that is no number any more once it is lifted, is far away.
+        out.iter_mut().zip(others).for_each(|(distance, _)| *distance = distance.min(f32::INFINITY));
+    }
+
+    /// The same for one other row.
     ///
     /// # Panics
     /// If a row does not exist.
-    #[inline]
     pub(super) fn between(&self, a: u32, b: u32) -> f32 {
-        let distance = self.kernel.between(self.rows, a, b);
-        match (self.lift.get(a as usize), self.lift.get(b as usize)) {
-            (Some(a), Some(b)) => distance - a * b,
-            _ => distance,
-        }
+        let mut out = [0.0];
+        self.gather(a, &[b], Residence::Cache, &mut out);
+        out[0]
     }
 }

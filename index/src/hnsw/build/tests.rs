@@ -1,10 +1,10 @@
-//! The parts of the builder, and usearch itself as the walk's oracle.
+//! The parts of the builder.
 
-use super::*;
-use crate::{
-    F32Kernel, Metric,
-    hnsw::{HnswView, Scratch, Walk, graph::Graph, search, validate},
+use super::{
+    level::{Level, NewLink},
+    *,
 };
+use crate::{F32Kernel, Metric, hnsw::graph::Graph};
 
 /// Rows that no two of are equal.
 fn values(rows: usize, dim: usize) -> Vec<f32> {
@@ -16,47 +16,6 @@ fn header(rows: Matrix<'_>, m: u16) -> Header {
     let codes = CodesLayout::fit(Quantizer::F32, Metric::L2, rows).unwrap();
     let (nodes, entry, max_level, ef_construction) = (0, NONE, 0, 64);
     Header { codes, m, nodes, entry, max_level, ef_construction, upper_nodes: 0, upper_lists: 0, copied: 0, copies: 0 }
-}
-
-#[test]
-fn walks_find_what_usearch_finds_in_its_own_graph() {
-    const EFS: [usize; 3] = [10, 40, 160];
-    let values = values(3000, 16);
-    let rows = Matrix::new(&values, 16).unwrap();
-    let present = RowSet::new_full(3000);
-    let params = HnswParams { m: 8, ef_construction: 64, quantizer: Quantizer::F32, metric: Metric::L2 };
-    let request = BuildRequest { rows, present: &present, params, threads: 2, progress: &|_| {}, cancel: &|| false };
-    let grouped = Grouped { nodes: (0..3000).collect(), copies: Vec::new() };
-    let mut draft = Draft::new(header(rows, 8)).unwrap();
-    let mut links = Links::new(draft.codes_and_links().1, 8);
-    let kernel = F32Kernel::new(Metric::L2);
-    let space = Space::new(&kernel, rows);
-    let grown = grow::grow(&space, &grouped.nodes, &request, |index| {
-        let tower = Tower::take(index, &grouped.nodes, 8, &mut links);
-        // The vectors that usearch knows are row numbers, so the queries are rows.
-        let ask = |row: u32, ef: usize| index.search(&grow::vector(row), ef).unwrap().keys;
-        let answers: Vec<Vec<u64>> =
-            EFS.into_iter().flat_map(|ef| (0..300).map(move |row| ask(row * 10, ef))).collect();
-        (tower, answers)
-    });
-    let (tower, answers) = grown.unwrap();
-    let bytes = draft.finish(&tower, &grouped).unwrap();
-    let facts = validate(&bytes).unwrap();
-    let view = HnswView::new(&bytes, &facts, rows).unwrap();
-    let mut answers = answers.iter();
-    for ef in EFS {
-        let mut alike = 0;
-        for row in 0..300 {
-            let query = Matrix::new(rows.row(row * 10), 16).unwrap();
-            let walk = Walk { k: ef, ef, ..Walk::default() };
-            let ours = search(&view, query, &walk, &mut Scratch::new()).remove(0).hits;
-            let theirs = answers.next().unwrap();
-            assert_eq!(ours.len(), theirs.len());
-            alike += ours.iter().filter(|hit| theirs.contains(&hit.row.into())).count();
-        }
-        // Both walk the same links; where walks begin, and equal distances, may differ.
-        assert!(alike as f64 > 0.99 * (300 * ef) as f64, "ef = {ef}: {alike} of {}", 300 * ef);
-    }
 }
 
 #[test]
@@ -91,4 +50,45 @@ fn nodes_without_links_to_them_are_connected() {
     }
     reached.sort_unstable();
     assert_eq!(reached, nodes);
+}
+
+#[test]
+fn any_number_of_threads_builds_the_same() {
+    let values = values(3000, 8);
+    let rows = Matrix::new(&values, 8).unwrap();
+    let present = RowSet::new_full(3000);
+    for metric in Metric::ALL {
+        let params = HnswParams { m: 4, ef_construction: 16, ..HnswParams::new(metric) };
+        let by = |threads| {
+            build(&BuildRequest { rows, present: &present, params, threads, progress: &|_| {}, cancel: &|| false })
+        };
+        let alone = by(1);
+        assert!(alone.is_ok());
+        assert!([0, 2, 7].into_iter().all(|threads| by(threads) == alone), "{metric:?}");
+    }
+}
+
+#[test]
+fn parts_have_all_new_links_and_lists_of_their_own() {
+    let upper: Vec<u32> = (0..50).map(|list| list * 3).collect();
+    for rows in [None, Some(upper)] {
+        let mut bytes = vec![0; 50 * 4 * size_of::<u32>()];
+        let links = Links::new_upper(&mut bytes, 4);
+        let row_of = |list: u32| rows.as_ref().map_or(list, |rows| rows[list as usize]);
+        let mut level = Level { rows: rows.clone(), links };
+        let new: Vec<NewLink> = (7..50).flat_map(|list| (0..list % 4).map(move |to| NewLink { list, to })).collect();
+        for size in [1, 2, 5, 1000] {
+            for mut part in level.parts(&new, size) {
+                for link in part.new {
+                    assert_eq!(part.row(link.list), row_of(link.list));
+                    part.links.replace(link.list - part.first, [link.list]);
+                }
+            }
+            for list in 0..50 {
+                let is_changed = list >= 7 && list % 4 > 0;
+                assert!(level.links_of(row_of(list)).eq(is_changed.then_some(list)), "{size}: {list}");
+                level.links.replace(list, []);
+            }
+        }
+    }
 }

@@ -1,8 +1,6 @@
-//! What usearch knows once all rows are added: links by row number.
+//! The upper levels of a graph as they are written.
 
-use usearch::Index;
-
-use super::links::Links;
+use super::level::Level;
 use crate::hnsw::layout::NONE;
 
 /// The upper levels of a graph.
@@ -19,35 +17,22 @@ pub(super) struct Tower {
 }
 
 impl Tower {
-    /// Copies the links of a graph whose keys are rows: those of the lowest level to `lowest`, the others here.
-    pub(super) fn take(index: &Index, nodes: &[u32], m: usize, lowest: &mut Links<'_>) -> Self {
+    /// The upper ones of a graph's levels, the lowest of which comes first.
+    pub(super) fn take(levels: &[Level<'_>], nodes: &[u32]) -> Self {
+        let above = levels.get(1..).unwrap_or_default();
         let (mut upper, mut lists) = (Vec::new(), Vec::new());
-        let mut buffer = vec![0; 2 * m];
-        for &node in nodes {
-            lowest.add(node, links_of(index, node, 0, &mut buffer));
-            let levels = index.level_of_key(node.into());
-            if levels > 0 {
-                upper.push((node, levels as u32));
-            }
-            for level in 1..=levels {
-                let end = lists.len() + m;
-                lists.extend(links_of(index, node, level, &mut buffer).take(m));
+        for &row in above.first().map_or(&[][..], Level::rows) {
+            let own = above.iter().take_while(|level| level.rows().binary_search(&row).is_ok());
+            upper.push((row, own.clone().count() as u32));
+            for level in own {
+                let end = lists.len() + level.links.places();
+                lists.extend(level.links_of(row));
                 lists.resize(end, NONE);
             }
         }
-        // Any of the highest nodes will do; the first one, so that one graph gives one file.
-        let max_level = upper.iter().map(|&(_, levels)| levels).max().unwrap_or(0);
-        let highest = upper.iter().find(|&&(_, levels)| levels == max_level).map(|&(row, _)| row);
-        let entry = highest.or(nodes.first().copied()).unwrap_or(NONE);
-        Self { entry, max_level, upper, lists }
+        // Any of the highest nodes will do.
+        let highest = above.last().and_then(|level| level.rows().first());
+        let entry = highest.or(nodes.first()).copied().unwrap_or(NONE);
+        Self { entry, max_level: above.len() as u32, upper, lists }
     }
-}
-
-/// The neighbours of a node on a level. Threads that add at the same time may make a node its own neighbour, or a
-/// neighbour twice; such links lead nowhere and are left out.
-fn links_of<'b>(index: &Index, node: u32, level: usize, buffer: &'b mut [u64]) -> impl Iterator<Item = u32> + 'b {
-    let found = index.neighbors(node.into(), level).drain_into(buffer);
-    let links = &buffer[..found];
-    let is_new = move |at: usize| links[at] != u64::from(node) && !links[..at].contains(&links[at]);
-    (0..found).filter(move |&at| is_new(at)).map(|at| links[at] as u32)
 }

@@ -7,7 +7,7 @@ use crate::{RowSet, hnsw::graph::Graph};
 
 /// What a walk does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(in crate::hnsw) enum Next {
     /// Look at the links of this node.
     Expand(Key),
     /// Stop: whatever could still be expanded is farther than everything kept.
@@ -17,7 +17,7 @@ pub(super) enum Next {
 }
 
 /// The nearest of the nodes offered, and an order in which to expand them.
-pub(super) trait Beam {
+pub(in crate::hnsw) trait Beam {
     /// Nodes that are not nearer than this need not be offered.
     fn limit(&self) -> Key;
 
@@ -35,7 +35,7 @@ pub(super) trait Beam {
 ///
 /// A node that falls off the end can be forgotten also as a candidate, because it is farther than all that is kept.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(in crate::hnsw) struct Pool {
     entries: Vec<Entry>,
     size: usize,
     /// No entry before this one is open.
@@ -51,7 +51,7 @@ struct Entry {
 
 impl Pool {
     /// Empties the pool; it will keep `size` nodes.
-    pub(super) fn reset(&mut self, size: usize) {
+    pub(in crate::hnsw) fn reset(&mut self, size: usize) {
         self.entries.clear();
         self.entries.reserve(size + 1);
         self.size = size;
@@ -59,7 +59,7 @@ impl Pool {
     }
 
     /// The nodes kept, nearest first.
-    pub(super) fn kept(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(in crate::hnsw) fn kept(&self) -> impl Iterator<Item = Key> + '_ {
         self.entries.iter().map(|entry| entry.key)
     }
 }
@@ -108,36 +108,36 @@ impl Beam for Pool {
 /// A beam for walks in which only some rows count: nodes lead the way whether their rows are allowed or not, so what is
 /// still to be expanded is not among what is kept.
 #[derive(Debug, Default)]
-pub(super) struct Heaps {
+pub(in crate::hnsw) struct Heaps {
     open: BinaryHeap<Reverse<Key>>,
     kept: BinaryHeap<Key>,
 }
 
 impl Heaps {
     /// Empties both heaps.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::hnsw) fn reset(&mut self) {
         self.open.clear();
         self.kept.clear();
     }
 
     /// The rows kept, nearest first. Leaves nothing behind.
-    pub(super) fn take_kept(&mut self) -> Vec<Key> {
+    pub(in crate::hnsw) fn take_kept(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.kept).into_sorted_vec()
     }
 }
 
 /// [`Heaps`] for one query: which rows count.
 #[derive(Debug)]
-pub(super) struct Filtered<'a> {
-    pub(super) heaps: &'a mut Heaps,
-    pub(super) size: usize,
-    pub(super) graph: Graph<'a>,
+pub(in crate::hnsw) struct Filtered<'a> {
+    pub(in crate::hnsw) heaps: &'a mut Heaps,
+    pub(in crate::hnsw) size: usize,
+    pub(in crate::hnsw) graph: Graph<'a>,
     /// The rows that count; `None` is all.
-    pub(super) allowed: Option<&'a RowSet>,
+    pub(in crate::hnsw) allowed: Option<&'a RowSet>,
     /// A row that does not count whatever the filter says.
-    pub(super) skip: Option<u32>,
+    pub(in crate::hnsw) skip: Option<u32>,
     /// How often the filter was asked.
-    pub(super) tests: u64,
+    pub(in crate::hnsw) tests: u64,
 }
 
 impl Filtered<'_> {

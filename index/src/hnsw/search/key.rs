@@ -4,14 +4,14 @@ use crate::Hit;
 
 /// A hit as an integer. Comparing and moving these is what a walk does beside computing distances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(u64);
+pub(in crate::hnsw) struct Key(u64);
 
 impl Key {
     /// Farther than every hit.
-    pub(super) const FARTHEST: Key = Key(u64::MAX);
+    pub(in crate::hnsw) const FARTHEST: Key = Key(u64::MAX);
 
     #[inline(always)]
-    pub(super) fn new(distance: f32, row: u32) -> Self {
+    pub(in crate::hnsw) fn new(distance: f32, row: u32) -> Self {
         let bits = distance.to_bits();
         // Total order of floats: negative numbers are turned over, positive ones come after them.
         let turned = bits ^ (((bits as i32) >> 31) as u32 | 1 << 31);
@@ -19,21 +19,21 @@ impl Key {
     }
 
     #[inline(always)]
-    pub(super) fn row(self) -> u32 {
+    pub(in crate::hnsw) fn row(self) -> u32 {
         self.0 as u32
     }
 
     /// Another row at the same distance.
-    pub(super) fn with_row(self, row: u32) -> Self {
+    pub(in crate::hnsw) fn with_row(self, row: u32) -> Self {
         Self(self.0 >> 32 << 32 | u64::from(row))
     }
 
-    pub(super) fn distance(self) -> f32 {
+    pub(in crate::hnsw) fn distance(self) -> f32 {
         let turned = (self.0 >> 32) as u32;
         f32::from_bits(turned ^ (((!turned as i32) >> 31) as u32 | 1 << 31))
     }
 
-    pub(super) fn hit(self) -> Hit {
+    pub(in crate::hnsw) fn hit(self) -> Hit {
         Hit { distance: self.distance(), row: self.row() }
     }
 }

@@ -7,6 +7,11 @@ mod walk;
 
 pub use self::walk::Scratch;
 use self::walk::{Cancel, Walker};
+pub(super) use self::{
+    beam::{Beam, Next, Pool},
+    key::Key,
+    visited::Visited,
+};
 use super::HnswView;
 use crate::{DistanceKernel, Hit, Matrix, RowSet, WithKernel};
 

@@ -3,14 +3,14 @@
 /// A set of rows that is emptied in constant time: a row is in it if its mark is the current epoch. A byte a row, so that
 /// the marks of a segment of a million rows stay in a second-level cache.
 #[derive(Debug, Default)]
-pub(super) struct Visited {
+pub(in crate::hnsw) struct Visited {
     marks: Vec<u8>,
     epoch: u8,
 }
 
 impl Visited {
     /// Empties the set and makes room for `rows` rows.
-    pub(super) fn reset(&mut self, rows: usize) {
+    pub(in crate::hnsw) fn reset(&mut self, rows: usize) {
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.marks.fill(0);
@@ -26,7 +26,7 @@ impl Visited {
     /// # Panics
     /// If the row is beyond those that room was made for.
     #[inline(always)]
-    pub(super) fn insert(&mut self, row: u32) -> bool {
+    pub(in crate::hnsw) fn insert(&mut self, row: u32) -> bool {
         let mark = &mut self.marks[row as usize];
         let is_new = *mark != self.epoch;
         *mark = self.epoch;

@@ -1,9 +1,11 @@
 //! The index as a whole: built, validated, walked, rescored. `search.rs` asks whether the right rows are found,
-//! `limits.rs` whether every limit of a walk holds, `files.rs` whether damaged files are harmless.
+//! `limits.rs` whether every limit of a walk holds, `files.rs` whether damaged files are harmless, `usearch_oracle.rs` whether
+//! the graph is as good as another library's.
 
 mod files;
 mod limits;
 mod search;
+mod usearch_oracle;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The mean share of the ten nearest rows that are found with this effort; rows as near as the tenth count.
-fn recall(index: &Index, queries: &Rows, ef: usize, allowed: Option<&RowSet>) -> f64 {
+pub(super) fn recall(index: &Index, queries: &Rows, ef: usize, allowed: Option<&RowSet>) -> f64 {
     let (queries, k) = (queries.matrix(), 10);
     let walk = Walk { k: ef, ef, allowed, ..Walk::default() };
     let walked = search(&index.view(), queries, &walk, &mut Scratch::new());

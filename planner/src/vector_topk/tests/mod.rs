@@ -21,7 +21,7 @@ use volley_executor::segment_source::register;
 use volley_executor::types::{vector_item_field, vector_type};
 use volley_storage::ids::{FieldId, SchemaId, TableId, TxnId};
 use volley_storage::schema::{FIELD_ID_KEY, TableSchema};
-use volley_storage::snapshot::TableProperties;
+use volley_storage::snapshot::{Snapshot, TableProperties};
 use volley_storage::store::{Consistency, TableStore, Transaction};
 use volley_storage::{Database, memory_env};
 
@@ -41,21 +41,8 @@ pub(crate) async fn docs() -> Pair {
     let database = Database::open(env.clone()).await.unwrap();
     let table = TableId(env.new_ulid());
     let mut base = database.create_table(table, schema(), TableProperties::default()).await.unwrap();
-    for rows in [0..10, 10..11, 11..24] {
-        let staged = stream::iter([Ok(rows_of(&base.schema.arrow, rows))]).boxed();
-        let add = database.stage(&base, staged).await.unwrap();
-        let transaction = Transaction {
-            id: TxnId(env.new_ulid()),
-            base: Arc::clone(&base),
-            add,
-            delete: BTreeMap::new(),
-            remove: Vec::new(),
-            attach: Vec::new(),
-            detach: Vec::new(),
-            idempotency: None,
-            operation: "INSERT".into(),
-        };
-        base = database.commit(transaction).await.unwrap().snapshot;
+    for (number, rows) in [0..10, 10..11, 11..24].into_iter().enumerate() {
+        base = insert(&database, base, number as u128, rows).await;
     }
     let store: Arc<dyn TableStore> = Arc::new(database);
     let runtime = Arc::new(RuntimeEnv::default());
@@ -73,6 +60,29 @@ pub(crate) async fn docs() -> Pair {
         context
     };
     Pair { with: session(true), without: session(false) }
+}
+
+/// The table with these rows in one more segment. Each commit has a number of its own.
+pub(crate) async fn insert(
+    store: &dyn TableStore,
+    base: Arc<Snapshot>,
+    number: u128,
+    rows: std::ops::Range<i64>,
+) -> Arc<Snapshot> {
+    let staged = stream::iter([Ok(rows_of(&base.schema.arrow, rows))]).boxed();
+    let add = store.stage(&base, staged).await.unwrap();
+    let transaction = Transaction {
+        id: TxnId(number.into()),
+        base,
+        add,
+        delete: BTreeMap::new(),
+        remove: Vec::new(),
+        attach: Vec::new(),
+        detach: Vec::new(),
+        idempotency: None,
+        operation: "INSERT".into(),
+    };
+    store.commit(transaction).await.unwrap().snapshot
 }
 
 fn schema() -> TableSchema {
