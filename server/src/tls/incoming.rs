@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -119,8 +118,7 @@ pub(crate) fn connections(
                     Ok(Ok(stream)) => {
                         let sessions = ConnectionSessions::default();
                         // Nobody receives when the server has stopped.
-                        let connection = Connection { stream, sessions, framing: AtomicBool::new(true), _slot: slot };
-                        let _ = sender.send(Ok(connection)).await;
+                        let _ = sender.send(Ok(Connection { stream, sessions, _slot: slot })).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
                     Err(_) => tracing::debug!("a client was too slow with its handshake"),
@@ -213,8 +211,6 @@ enum Transport {
 pub struct Connection {
     stream: Transport,
     sessions: ConnectionSessions,
-    /// Whether HTTP/2 has still to decide how it puts frames together.
-    framing: AtomicBool,
     _slot: Slot,
 }
 
@@ -276,12 +272,6 @@ impl AsyncWrite for Connection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // The first who asks is h2, which then decides up to which size it copies a message into the buffer where its trailers
-        // will stand too: 1 KiB without vectored writes, 256 bytes with them. A longer message is written at once, and the
-        // trailers by themselves, which costs client and server a wake more for each short answer.
-        if self.framing.swap(false, Ordering::Relaxed) {
-            return false;
-        }
         match &self.stream {
             Transport::Plain(stream) => stream.is_write_vectored(),
             Transport::Tls(stream) => stream.is_write_vectored(),
