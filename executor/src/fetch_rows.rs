@@ -35,7 +35,7 @@ use crate::vector_topk::DISTANCE_COLUMN;
 /// The first k rows of a search with their columns.
 ///
 /// ```text
-/// input:  one partition in the search's order: tie-breakers, _rowaddr, _rowid, __distance
+/// input:  one partition in the search's order: tie-breakers, carried columns, _rowaddr, _rowid, __distance
 /// output: `columns` of the table, then __distance: the first k rows of the input, in its order
 /// ```
 ///
@@ -153,7 +153,7 @@ impl Fetch {
         let winners = concat_batches(&searched, &batches)?;
         let addresses = as_uint64_array(winners.column(searched.index_of(ROW_ADDRESS_COLUMN)?))?;
 
-        // Tie-breakers have been read by the search.
+        // Tie-breakers, and what the search carries, have been read by it.
         let known = |id: FieldId| searched.fields().iter().position(|field| field_id(field) == Some(id));
         let unknown: Vec<FieldId> = self.columns.iter().copied().filter(|id| known(*id).is_none()).collect();
         let fetched = fetch_rows(&task, &self.segments, addresses.values(), &unknown).await?;

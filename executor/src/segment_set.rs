@@ -133,6 +133,25 @@ impl SegmentSet {
         Ok(Arc::new(Self { storage, footers, table, version, schema, scan_schema, by_ordinal, by_path }))
     }
 
+    /// The same with these of its segments.
+    pub fn only(&self, ordinals: &[u32]) -> Result<Arc<SegmentSet>> {
+        let mut by_ordinal = BTreeMap::new();
+        for ordinal in ordinals {
+            by_ordinal.insert(*ordinal, Arc::clone(self.get(*ordinal)?));
+        }
+        let by_path = by_ordinal.values().map(|segment| (segment.path.clone(), segment.ordinal)).collect();
+        Ok(Arc::new(Self {
+            storage: self.storage.clone(),
+            footers: Arc::clone(&self.footers),
+            table: self.table,
+            version: self.version,
+            schema: Arc::clone(&self.schema),
+            scan_schema: Arc::clone(&self.scan_schema),
+            by_ordinal,
+            by_path,
+        }))
+    }
+
     /// The storage that the segments are read through.
     pub fn storage(&self) -> &Arc<dyn TableStore> {
         &self.storage.0

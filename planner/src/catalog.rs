@@ -15,7 +15,7 @@ use volley_storage::ErrorKind;
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::ids::TableId;
 use volley_storage::snapshot::Snapshot;
-use volley_storage::store::{Consistency, TableStore};
+use volley_storage::store::TableStore;
 
 use crate::error::Error;
 use crate::session::SessionUser;
@@ -141,12 +141,13 @@ impl QueryCatalog {
         }
     }
 
-    /// A table's newest version, looked for once per query.
+    /// A table's newest version, as fresh as the session wants it, looked for once per query.
     async fn version(&self, id: TableId) -> Result<Arc<Snapshot>, Error> {
         if let Some(snapshot) = self.versions.lock().get(&id) {
             return Ok(Arc::clone(snapshot));
         }
-        let snapshot = self.store.snapshot(id, Consistency::Strong).await?;
+        let consistency = self.settings.consistency(self.store.is_remote());
+        let snapshot = self.store.snapshot(id, consistency).await?;
         // Two parts of a query may race here; the first one's stands for both.
         Ok(Arc::clone(self.versions.lock().entry(id).or_insert(snapshot)))
     }

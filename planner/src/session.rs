@@ -7,6 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::prelude::SessionConfig;
 use volley_executor::functions;
 use volley_executor::segment_set::StorageHandle;
@@ -22,6 +23,10 @@ pub const EMBEDDED_USER: &str = functions::EMBEDDED_USER;
 /// Whose session it is, as a session extension. Sessions without it are the process's own and may do everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionUser(pub Arc<str>);
+
+/// A rule behind all other rules for physical plans, as a session extension.
+#[derive(Debug, Clone)]
+pub struct LastRule(pub Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
 /// Gives a session to a user: what is planned in it knows whose it is.
 pub fn set_user(state: &mut SessionState, user: SessionUser) -> Result<()> {
@@ -55,6 +60,7 @@ pub fn session_config(store: Arc<dyn TableStore>, target_partitions: usize) -> S
 /// session's settings applied. Without `vector_topk` every top-k is a scan and a sort: the oracle of the rule's tests.
 pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>, vector_topk: bool) -> Result<SessionState> {
     let user = config.get_extension::<SessionUser>();
+    let last = config.get_extension::<LastRule>();
     let mut rules = Optimizer::new().rules;
     if vector_topk {
         // Last: it wants constants folded, filters pushed to the scan and LIMIT merged into the Sort.
@@ -67,6 +73,9 @@ pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>, vector_top
         .with_default_features()
         .with_optimizer_rules(rules)
         .with_query_planner(Arc::new(VolleyQueryPlanner::new()));
+    if let Some(last) = last {
+        builder = builder.with_physical_optimizer_rule(Arc::clone(&last.0));
+    }
     // Ours come first: the first planner that knows an operator wins.
     planners.extend(builder.expr_planners().take().unwrap_or_default());
     let mut state = builder.with_expr_planners(planners).build();

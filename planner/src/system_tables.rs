@@ -1,6 +1,7 @@
 //! The schema `volley`: what the engine knows about itself, as tables.
 
 mod activity;
+mod cluster;
 mod indexes;
 
 use std::fmt;
@@ -12,10 +13,12 @@ use datafusion::arrow::array::{
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Result;
 use volley_executor::kept::KeptStatistics;
+use volley_storage::cache::CachedFile;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::segment::{RowIds, SegmentData};
 
 pub use activity::{QueryState, RunningQuery};
+pub use cluster::{ExecutorCalls, ExecutorReport, Placement};
 
 use crate::catalog::QueryCatalog;
 use crate::table::VolleyTable;
@@ -24,7 +27,11 @@ use crate::table::VolleyTable;
 pub const SYSTEM_SCHEMA: &str = "volley";
 /// Its tables.
 pub const NAMES: &[&str] = &[
+    "cache",
     "caches",
+    "executor_calls",
+    "executors",
+    "placements",
     "plan_cache",
     "queries",
     "recall_calibration",
@@ -35,7 +42,8 @@ pub const NAMES: &[&str] = &[
     "vector_indexes",
 ];
 
-/// What an engine knows of itself, as a session extension, for `volley.plan_cache`, `volley.caches` and `volley.queries`.
+/// What an engine knows of itself, as a session extension, for `volley.plan_cache`, `volley.caches`, `volley.queries` and
+/// the tables of the cluster.
 pub trait EngineReport: Send + Sync + fmt::Debug {
     /// The plans that are kept, most used first.
     fn plans(&self) -> Vec<CachedPlan>;
@@ -43,6 +51,26 @@ pub trait EngineReport: Send + Sync + fmt::Debug {
     fn caches(&self) -> Vec<KeptStatistics>;
     /// The statements that are being executed, of all sessions.
     fn queries(&self) -> Vec<RunningQuery>;
+
+    /// Copies of a remote store's files on this machine, last used first; none where the store is here.
+    fn cached_files(&self) -> Vec<CachedFile> {
+        Vec::new()
+    }
+
+    /// The executors of the cluster, by name; none in one process.
+    fn executors(&self) -> Vec<ExecutorReport> {
+        Vec::new()
+    }
+
+    /// What was counted of calls to them.
+    fn executor_calls(&self) -> Vec<ExecutorCalls> {
+        Vec::new()
+    }
+
+    /// Who owns which shard.
+    fn placements(&self) -> Vec<Placement> {
+        Vec::new()
+    }
 }
 
 /// [`EngineReport`] as DataFusion's configuration holds it; the plans that the engine keeps hold configurations.
@@ -67,8 +95,12 @@ pub async fn table(catalog: &Arc<QueryCatalog>, name: &str) -> Result<Option<Arc
         "snapshots" => snapshots(catalog).await?,
         "settings" => settings_table(catalog)?,
         "plan_cache" => plan_cache(catalog)?,
+        "cache" => cache(catalog)?,
         "caches" => caches(catalog)?,
         "queries" => activity::queries(catalog)?,
+        "executors" => cluster::executors(catalog)?,
+        "executor_calls" => cluster::executor_calls(catalog)?,
+        "placements" => cluster::placements(catalog)?,
         "users" => activity::users(catalog)?,
         "recall_calibration" => indexes::recall_calibration(catalog).await?,
         "vector_indexes" => indexes::vector_indexes(catalog).await?,
@@ -204,6 +236,19 @@ fn plan_cache(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
         ("statement", strings(rows.iter().map(|plan| plan.statement.as_str()))),
         ("parameters", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|plan| plan.parameters)))),
         ("uses", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|plan| plan.uses)))),
+    ])
+}
+
+/// `volley.cache`: one row per copy of a remote store's file on this machine, last used first.
+fn cache(catalog: &Arc<QueryCatalog>) -> Result<RecordBatch> {
+    let rows = catalog.engine().map(|engine| engine.cached_files()).unwrap_or_default();
+    let used = TimestampMillisecondArray::from_iter_values(rows.iter().map(|file| file.used_at_ms));
+    batch(vec![
+        ("file", Arc::new(StringArray::from_iter(rows.iter().map(|file| file.path.as_deref())))),
+        ("checksum", strings(rows.iter().map(|file| file.blake3.as_str()))),
+        ("bytes", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|file| file.bytes)))),
+        ("last_used_at", Arc::new(used.with_timezone("UTC"))),
+        ("hits", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|file| file.hits)))),
     ])
 }
 

@@ -59,6 +59,11 @@ impl Limits {
         Self::new(self.stopped.clone(), self.deadline)
     }
 
+    /// When the query has to be done.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// How long the query may still take.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))

@@ -1,6 +1,9 @@
 //! The engine: one data directory, its runtimes, its memory and its catalog.
 
-use std::path::PathBuf;
+mod caches;
+mod config;
+
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,19 +13,18 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 use futures::future::BoxFuture;
-use volley_executor::hot_columns::HotColumns;
-use volley_executor::kept::KeptStatistics;
-use volley_executor::search::{LocalSearcher, Searcher};
+use volley_executor::search::Searcher;
 use volley_executor::segment_source;
 use volley_planner::session::{SessionUser, session_config, session_state, set_user};
 use volley_planner::sql::settings::Settings;
-use volley_planner::system_tables::{CachedPlan, EngineReport, EngineReportHandle, RunningQuery};
+use volley_planner::system_tables::{EngineReport, EngineReportHandle};
 use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
 use volley_storage::store::{Consistency, TableStore};
 use volley_storage::verify::VerifyReport;
-use volley_storage::{Database, local_env, memory_env};
+use volley_storage::{Database, Error as StorageError, ErrorKind};
 
 use crate::allowed_paths::{AllowedFiles, AllowedPaths};
+use crate::cluster::{ClusterRole, Helpers, Members, RemoteTables, by_executors};
 use crate::drive::Limits;
 use crate::error::{Error, Result};
 use crate::indexing::Indexer;
@@ -34,38 +36,13 @@ use crate::runtimes::{IoStore, Runtimes};
 use crate::session::{self, Session};
 use crate::statements::{Ingest, Opened, Running};
 use crate::users::{Authenticator, Identity};
+use caches::Caches;
+pub use config::{DataLocation, EngineConfig};
 
 /// Who a caller is asks for no newer names than these: it is asked with every call.
 pub const USERS_AGE_MAX_MS: i64 = 100;
-
-/// Where the data is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataLocation {
-    /// A directory of this machine, created when it does not exist. Other processes may use it at the same time.
-    Local(PathBuf),
-    /// Memory of this process, gone with the engine.
-    Memory,
-}
-
-/// How to start an engine.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// Where the data is.
-    pub data: DataLocation,
-    /// Bytes of memory that queries and caches may hold; 70 % of the machine's when `None`.
-    pub memory_limit: Option<usize>,
-    /// CPU threads; one per core when `None`.
-    pub threads: Option<usize>,
-    /// Directories under which statements may read and write files (COPY, external tables); anywhere when `None`.
-    pub allowed_paths: Option<Vec<PathBuf>>,
-}
-
-impl EngineConfig {
-    /// Defaults for this location.
-    pub fn new(data: DataLocation) -> Self {
-        Self { data, memory_limit: None, threads: None, allowed_paths: None }
-    }
-}
+/// The same where each look is a trip over a network.
+const REMOTE_USERS_AGE_MAX_MS: i64 = 1_000;
 
 /// What all sessions of an engine share.
 #[derive(Debug)]
@@ -79,45 +56,11 @@ pub(crate) struct Shared {
     pub(crate) queries: Arc<Queries>,
     pub(crate) authenticator: Authenticator,
     pub(crate) allowed_paths: Option<AllowedPaths>,
+    /// The executors, on a coordinator.
+    pub(crate) members: Option<Arc<Members>>,
     /// Held for the sessions that report of them.
     _caches: Arc<Caches>,
     pub(crate) runtimes: Runtimes,
-}
-
-/// What an engine keeps in memory for later queries, and what it reports of itself.
-#[derive(Debug)]
-struct Caches {
-    plans: PlanCache,
-    columns: HotColumns,
-    searcher: LocalSearcher,
-    queries: Arc<Queries>,
-}
-
-impl Caches {
-    fn new(memory: &Arc<MemoryLedger>, threads: usize, queries: Arc<Queries>) -> Self {
-        let pool = Arc::clone(memory) as Arc<dyn MemoryPool>;
-        let (plans, columns) = (PlanCache::new(&pool), HotColumns::new(&pool));
-        let searcher = LocalSearcher::new(threads, &pool);
-        // What is cheapest to have again goes first.
-        memory.add_cache(searcher.reclaimable());
-        memory.add_cache(columns.reclaimable());
-        memory.add_cache(plans.reclaimable());
-        Self { plans, columns, searcher, queries }
-    }
-}
-
-impl EngineReport for Caches {
-    fn plans(&self) -> Vec<CachedPlan> {
-        self.plans.report()
-    }
-
-    fn caches(&self) -> Vec<KeptStatistics> {
-        vec![self.columns.statistics(), self.searcher.statistics(), self.plans.statistics()]
-    }
-
-    fn queries(&self) -> Vec<RunningQuery> {
-        self.queries.report()
-    }
 }
 
 /// A data directory, open for SQL.
@@ -133,8 +76,8 @@ pub struct Engine {
     fingerprint: u64,
 }
 
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("data", &self.shared.data).finish_non_exhaustive()
     }
 }
@@ -153,10 +96,7 @@ impl Engine {
 
     async fn open_unboxed(config: EngineConfig) -> Result<Arc<Engine>> {
         let runtimes = Runtimes::start(config.threads).map_err(|source| Error::Start { detail: source.to_string() })?;
-        let mut env = match &config.data {
-            DataLocation::Local(path) => local_env(path)?,
-            DataLocation::Memory => memory_env(),
-        };
+        let mut env = config.env()?;
         env.store = Arc::new(IoStore::new(env.store, runtimes.io(), env.local_root.is_some()));
         let memory = Arc::new(MemoryLedger::new(config.memory_limit));
         let runtime =
@@ -169,23 +109,50 @@ impl Engine {
         }
         let queries = Arc::new(Queries::new(Arc::clone(&env.clock)));
         let authenticator = Authenticator::new(&*env.rng);
+        let copies = env.disk_cache.clone();
         // Opening reads logs: that is work of the engine's own threads, whichever runtime the caller has.
-        let opening = Database::open(env);
+        let (create, data) = (config.create, config.data.clone());
+        let opening = async move {
+            if !create && !Database::exists(&env).await? {
+                let detail = format!("there is no data directory at {data}");
+                return Err(StorageError::Location { kind: ErrorKind::UndefinedFile, detail });
+            }
+            Database::open(env).await
+        };
         let database = runtimes
             .cpu()
             .spawn(opening)
             .await
             .map_err(|fault| Error::Internal { detail: format!("opening the data directory failed: {fault}") })??;
-        let store: Arc<dyn TableStore> = Arc::new(database.clone());
-        let caches = Arc::new(Caches::new(&memory, runtimes.cpu_threads(), Arc::clone(&queries)));
+        let members = match &config.cluster {
+            Some(ClusterRole::Coordinator { secret, replicas }) => {
+                Some(Arc::new(Members::new(secret.clone(), *replicas, runtimes.io())))
+            }
+            Some(ClusterRole::Executor) | None => None,
+        };
+        let local: Arc<dyn TableStore> = Arc::new(database.clone());
+        let store: Arc<dyn TableStore> = match &members {
+            Some(members) => Arc::new(RemoteTables::new(local, Arc::clone(members), Arc::clone(&memory) as _)),
+            None => local,
+        };
+        let caches =
+            Arc::new(Caches::new(&memory, runtimes.cpu_threads(), Arc::clone(&queries), copies, members.clone()));
         let plans = caches.plans.clone();
         let report: Weak<dyn EngineReport> = Arc::downgrade(&caches) as _;
         let base = session_config(Arc::clone(&store), runtimes.cpu_threads())
             .with_extension(Arc::new(Searcher(Arc::new(caches.searcher.clone()))))
             .with_extension(Arc::new(caches.columns.clone()))
             .with_extension(Arc::new(EngineReportHandle(report)));
+        let base = match &members {
+            Some(members) => by_executors(base, &runtime, members, caches.searcher.clone())?,
+            None => base,
+        };
         let template = session_state(base.clone(), runtime, true)?;
-        let indexer = Indexer::new(database.clone(), Arc::clone(&memory), runtimes.cpu(), runtimes.cpu_threads());
+        let helpers = members.clone().map(Helpers::new);
+        let indexer =
+            Indexer::new(database.clone(), Arc::clone(&memory), runtimes.cpu(), runtimes.cpu_threads(), helpers);
+        // An executor changes nothing of its own accord.
+        indexer.set_active(!matches!(config.cluster, Some(ClusterRole::Executor)));
         let shared = Arc::new(Shared {
             database,
             store,
@@ -196,6 +163,7 @@ impl Engine {
             queries,
             authenticator,
             allowed_paths,
+            members,
             _caches: caches,
             runtimes,
         });
@@ -222,7 +190,7 @@ impl Engine {
     }
 
     /// Whether there are users; without any, nobody can log in. Changes by other processes are seen within
-    /// [`USERS_AGE_MAX_MS`].
+    /// [`USERS_AGE_MAX_MS`], within a second over an object store.
     pub fn has_users(&self) -> BoxFuture<'_, Result<bool>> {
         Box::pin(async move { Ok(!self.recent_names().await?.users.is_empty()) })
     }
@@ -262,6 +230,21 @@ impl Engine {
         self.shared.queries.cancel(id, of)
     }
 
+    /// The executors of the cluster, where this engine is a coordinator's.
+    pub fn members(&self) -> Option<&Arc<Members>> {
+        self.shared.members.as_ref()
+    }
+
+    /// What all sessions share, for the roles of a cluster.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The state of a session with default settings, for tasks of other nodes.
+    pub(crate) fn state(&self) -> SessionState {
+        self.template.clone()
+    }
+
     #[cfg(test)]
     pub(crate) fn registry(&self) -> &Arc<Queries> {
         &self.shared.queries
@@ -269,7 +252,8 @@ impl Engine {
 
     async fn recent_names(&self) -> Result<Arc<CatalogSnapshot>> {
         let shared = Arc::clone(&self.shared);
-        let reading = async move { Ok(shared.database.catalog().recent_snapshot(USERS_AGE_MAX_MS).await?) };
+        let age_max_ms = if shared.store.is_remote() { REMOTE_USERS_AGE_MAX_MS } else { USERS_AGE_MAX_MS };
+        let reading = async move { Ok(shared.database.catalog().recent_snapshot(age_max_ms).await?) };
         self.unlimited().run_here(&self.shared.runtimes.cpu(), reading).await
     }
 

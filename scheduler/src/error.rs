@@ -72,6 +72,46 @@ pub enum Error {
     /// The queue of those who log in is full.
     #[error("too many clients log in at the same time; try again in a few seconds")]
     TooManyLogins,
+    /// A node of the cluster met this error.
+    #[error("{sentence}")]
+    Remote {
+        /// The kind of error that it was there.
+        kind: ErrorKind,
+        /// What it said there.
+        sentence: String,
+    },
+    /// A node of the cluster cannot be reached or broke off, and no other could take its place.
+    #[error("executor {node} did not answer and no other could take its place: {detail}; try again in a moment")]
+    NodeFailed {
+        /// Its name.
+        node: String,
+        /// What happened.
+        detail: String,
+    },
+    /// An internal port cannot be opened.
+    #[error("cannot listen on {address}: {detail}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        detail: String,
+    },
+    /// The certificates of calls between nodes cannot be used.
+    #[error("the cluster_tls files cannot be used for {address}: {detail}")]
+    NodeTls {
+        /// The port or the node that they should be used for.
+        address: String,
+        /// Why not.
+        detail: String,
+    },
+    /// What should be a node's address is none.
+    #[error("\"{address}\" is no address of a node: {detail}; write host:port")]
+    BadNodeAddress {
+        /// The text.
+        address: String,
+        /// Why.
+        detail: String,
+    },
     /// A fault of Volley itself.
     #[error("internal error: {detail}")]
     Internal {
@@ -97,6 +137,9 @@ impl Error {
             Error::InsideDataDirectory { .. } => ErrorKind::PermissionDenied,
             Error::WrongPassword => ErrorKind::InvalidPassword,
             Error::TooManyLogins => ErrorKind::TooManyLogins,
+            Error::Remote { kind, .. } => *kind,
+            Error::NodeFailed { .. } | Error::Listen { .. } => ErrorKind::Io,
+            Error::BadNodeAddress { .. } | Error::NodeTls { .. } => ErrorKind::InvalidValue,
             Error::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -37,6 +37,7 @@ use datafusion::physical_plan::memory::LazyMemoryExec;
 use tokio_util::sync::CancellationToken;
 
 use self::leaf::StoppableLeaf;
+use crate::cluster::RemoteScanExec;
 use crate::error::Error;
 
 /// The plan with leaves and joins that stop when `stopped` is cancelled.
@@ -63,7 +64,7 @@ pub(crate) fn interruptible(
 
 /// Whether a node brings rows in. Others without children are small, or are looked for by the operator above them.
 fn is_leaf(node: &dyn ExecutionPlan) -> bool {
-    node.is::<DataSourceExec>() || node.is::<LazyMemoryExec>()
+    node.is::<DataSourceExec>() || node.is::<LazyMemoryExec>() || node.is::<RemoteScanExec>()
 }
 
 fn is_join(node: &dyn ExecutionPlan) -> bool {

@@ -10,12 +10,14 @@
 //! | [`progress`] | how far a statement is that takes long |
 //! | [`memory`] | the memory ledger |
 //! | [`runtimes`] | the CPU and the I/O runtime |
+//! | [`cluster`] | several processes over one store that answer as one |
 //!
 //! One file per family of statements stands in `statements/`; `plan_cache` keeps what is asked again and again planned;
 //! `queries` knows the statements that are being executed; `allowed_paths` is where on the machine they may read and write files;
 //! `indexing` builds indexes, for statements and in the background; `drive` runs a physical plan with cancellation, which
 //! `interrupt` makes leaves and joins notice.
 
+pub mod cluster;
 pub mod engine;
 pub mod error;
 pub mod memory;
@@ -41,3 +43,4 @@ pub use session::Session;
 pub use statements::{Ingest, IngestMode, OpenQuery, Opened};
 pub use users::Identity;
 pub use volley_planner::sql::{redacted, split_statements};
+pub use volley_storage::remote::{RemoteUrl, StoreOptions};

@@ -20,10 +20,12 @@ use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::prelude::SessionConfig;
 use parking_lot::Mutex;
 use volley_executor::kept::{Kept, KeptStatistics, Reclaim};
+use volley_planner::dml::PlainInsert;
 use volley_planner::sql::redacted;
 use volley_planner::system_tables::CachedPlan;
 use volley_planner::template::Template;
 use volley_storage::ids::Version;
+use volley_storage::snapshot::Snapshot;
 
 /// Characters of a statement that `volley.plan_cache` shows.
 const SHOWN_MAX: usize = 400;
@@ -57,6 +59,17 @@ impl PlanKey {
         let types = values.iter().map(ScalarValue::data_type).collect();
         Self { text: *blake3::hash(text.as_bytes()).as_bytes(), types, settings }
     }
+
+    /// The key of an INSERT of plain values of these types into columns of a table; none named stands for all.
+    pub(crate) fn of_insert(base: &Snapshot, columns: &[String], types: &[DataType], settings: u64) -> Self {
+        // A text that is no statement.
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("\0{} {:?}", base.table, base.schema.id).as_bytes());
+        for column in columns {
+            hasher.update(&column.len().to_le_bytes()).update(column.as_bytes());
+        }
+        Self { text: *hasher.finalize().as_bytes(), types: types.to_vec(), settings }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +82,8 @@ enum Entry {
     Lifted(PlanKey, Arc<[ScalarValue]>),
     /// One for each of the values that limits had.
     Templates(Arc<[Arc<CachedTemplate>]>),
+    /// How INSERTs of one shape make rows of their values.
+    Insert(Arc<PlainInsert>),
 }
 
 /// A template and what it needs to run.
@@ -141,7 +156,7 @@ impl PlanCache {
                 _ => return Lookup::Wanted,
             },
             Some(Entry::Seen) => return Lookup::Wanted,
-            Some(Entry::Without) => return Lookup::Without,
+            Some(Entry::Without | Entry::Insert(_)) => return Lookup::Without,
             None => return Lookup::New,
         };
         // Limits are never literals that were lifted, so that the values that came with the statement decide.
@@ -149,6 +164,21 @@ impl PlanCache {
             Some(cached) => Lookup::Found(Found { cached: Arc::clone(cached), key, literals }),
             None => Lookup::Wanted,
         }
+    }
+
+    /// How an INSERT makes rows of its values: `None` as long as that is not known, and in it `None` where it has to be planned
+    /// each time.
+    pub(crate) fn insert(&self, key: &PlanKey) -> Option<Option<Arc<PlainInsert>>> {
+        match self.kept.get(key)? {
+            Entry::Insert(insert) => Some(Some(insert)),
+            _ => Some(None),
+        }
+    }
+
+    /// Keeps how INSERTs make rows of their values.
+    pub(crate) fn keep_insert(&self, key: PlanKey, insert: Option<PlainInsert>) {
+        let entry = insert.map_or(Entry::Without, |insert| Entry::Insert(Arc::new(insert)));
+        self.change(key, |_| Some(entry));
     }
 
     /// Remembers that a query was asked.
@@ -219,6 +249,7 @@ impl PlanCache {
         let bytes = match &entry {
             Entry::Templates(all) => all.iter().map(|cached| cached.bytes()).sum(),
             Entry::Lifted(_, literals) => literals.iter().map(ScalarValue::size).sum(),
+            Entry::Insert(_) => TEMPLATE_BYTES,
             Entry::Seen | Entry::Without => 0,
         };
         self.kept.put(key, entry, bytes);

@@ -150,23 +150,14 @@ impl ObjectStore for IoStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        match self.is_directory {
+            true => self.inner.delete_stream(locations),
+            false => handed_over(&self.io, self.inner.delete_stream(locations)),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (inner, io, prefix) = (Arc::clone(&self.inner), self.io.clone(), prefix.cloned());
-        // Pages are pulled on the I/O runtime and handed over through a channel.
-        let (sender, receiver) = tokio::sync::mpsc::channel(64);
-        io.spawn(async move {
-            let mut entries = inner.list(prefix.as_ref());
-            while let Some(entry) = entries.next().await {
-                if sender.send(entry).await.is_err() {
-                    return;
-                }
-            }
-        });
-        futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
-            .boxed()
+        handed_over(&self.io, self.inner.list(prefix))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -218,6 +209,19 @@ impl MultipartUpload for IoUpload {
         let inner = Arc::clone(&self.inner);
         join(self.io.spawn(async move { inner.lock().await.abort().await })).await
     }
+}
+
+/// A stream that is pulled on the I/O runtime and handed over through a channel.
+fn handed_over<T: Send + 'static>(io: &Handle, mut stream: BoxStream<'static, T>) -> BoxStream<'static, T> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(64);
+    io.spawn(async move {
+        while let Some(item) = stream.next().await {
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
 }
 
 async fn join<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {

@@ -1,15 +1,18 @@
 //! The configuration of a server: three sources laid over each other, defaults filled in, everything checked.
 
+mod cluster;
 mod error;
 mod layers;
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::options::Options;
-use crate::options::values::{Directories, LogFormat, LogLevel, Period, Size, Value};
+use crate::options::values::{Addresses, Directories, LogFormat, LogLevel, Period, Size, Value};
 
+use cluster::COORDINATOR_PORT;
+pub use cluster::{ClusterConfig, ClusterTlsConfig};
 pub use error::ConfigError;
 pub use layers::{KNOWN_VARIABLES, Layers};
 
@@ -35,12 +38,16 @@ pub struct TlsConfig {
 /// A server's configuration, complete and checked. `None` and empty lists mean what each field says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// The data directory, or `memory://`.
+    /// The data directory, the URL of an object store, or `memory://`.
     pub data: String,
     /// Bytes for queries and caches; the engine chooses when `None`.
     pub memory_limit: Option<usize>,
     /// Threads that compute; one per processor when `None`.
     pub threads: Option<usize>,
+    /// Where copies of an object store's files are kept on this machine; the user's cache directory when `None`.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of such copies at most; the engine chooses when `None`.
+    pub cache_size: Option<u64>,
     /// Where Flight SQL is served.
     pub flight: SocketAddr,
     /// Where health and metrics are served.
@@ -83,6 +90,8 @@ pub struct ServerConfig {
     pub log_level: LogLevel,
     /// Key material for logins and results; see [`ServerConfig::secret`].
     pub secret_file: Option<PathBuf>,
+    /// The part of a node in a cluster; for coordinators and executors.
+    pub cluster: ClusterConfig,
 }
 
 impl Options {
@@ -112,6 +121,9 @@ impl Options {
             slow_query: time(1),
             log_format: Some(LogFormat::Human),
             log_level: Some(LogLevel::Info),
+            coordinators: Some(Addresses(vec![format!("127.0.0.1:{COORDINATOR_PORT}")])),
+            replicas: Some(2),
+            weight: Some(100),
             ..Options::default()
         })
     }
@@ -124,6 +136,8 @@ impl Options {
             tls: tls(&all)?,
             memory_limit: all.memory_limit.map(|memory| memory.0),
             threads: all.threads.map(|threads| threads.0),
+            cache_dir: all.cache_dir,
+            cache_size: all.cache_size.map(|size| size.0 as u64),
             data: set("data", all.data)?,
             flight: address("flight", &set("flight", all.flight)?)?,
             http: address("http", &set("http", all.http)?)?,
@@ -149,6 +163,16 @@ impl Options {
             log_format: set("log_format", all.log_format)?,
             log_level: set("log_level", all.log_level)?,
             secret_file: all.secret_file,
+            cluster: ClusterConfig {
+                listen: all.cluster_listen.map(|text| address("cluster_listen", &text)).transpose()?,
+                advertise: all.cluster_advertise,
+                secret_file: all.cluster_secret_file,
+                tls: cluster::tls(all.cluster_tls_certificate, all.cluster_tls_key, all.cluster_tls_ca)?,
+                coordinators: set("coordinators", all.coordinators)?.0,
+                replicas: within("replicas", all.replicas, |replicas| (1..=16).contains(replicas))? as usize,
+                name: all.name,
+                weight: within("weight", all.weight, |weight| (1..=10_000).contains(weight))? as u32,
+            },
         })
     }
 }
@@ -172,15 +196,20 @@ impl ServerConfig {
     /// The key material of `secret_file`, if there is one.
     pub fn secret(&self) -> Result<Option<Vec<u8>>, ConfigError> {
         let Some(path) = &self.secret_file else { return Ok(None) };
-        let mut secret =
-            std::fs::read(path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-        // An editor's last line break is no part of it.
-        secret.truncate(secret.trim_ascii_end().len());
-        if secret.len() < SECRET_BYTES_MIN {
-            return Err(ConfigError::ShortSecret { path: path.clone(), bytes: secret.len(), least: SECRET_BYTES_MIN });
-        }
-        Ok(Some(secret))
+        read_secret(path, SECRET_BYTES_MIN).map(Some)
     }
+}
+
+/// The key material of a file.
+fn read_secret(path: &Path, least: usize) -> Result<Vec<u8>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let mut secret = std::fs::read(path).map_err(unreadable)?;
+    // An editor's last line break is no part of it.
+    secret.truncate(secret.trim_ascii_end().len());
+    if secret.len() < least {
+        return Err(ConfigError::ShortSecret { path: path.to_owned(), bytes: secret.len(), least });
+    }
+    Ok(secret)
 }
 
 /// Whether only this machine can reach the address. An IPv4 address may be written as an IPv6 one.

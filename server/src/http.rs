@@ -2,6 +2,7 @@
 //! to say who they are.
 
 mod listener;
+mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,6 +19,7 @@ use volley_scheduler::{CancellationToken, Engine};
 use crate::metrics::Metrics;
 use crate::metrics::engine::EngineMetrics;
 use listener::Limited;
+pub use server::HttpServer;
 
 /// How long open requests may take to end when the server stops.
 const LINGER: Duration = Duration::from_secs(1);

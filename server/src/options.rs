@@ -8,7 +8,7 @@ pub mod values;
 
 use std::path::PathBuf;
 
-use values::{Directories, LogFormat, LogLevel, Memory, Period, Size, Threads, Value};
+use values::{Addresses, Directories, LogFormat, LogLevel, Memory, Period, Size, Threads, Value};
 
 /// What the names of environment variables begin with.
 pub(crate) const PREFIX: &str = "VOLLEY_";
@@ -34,6 +34,7 @@ macro_rules! options {
     (
         common { $($(#[doc = $common_doc:literal])* $common:ident: $common_type:ty,)* }
         server { $($(#[doc = $doc:literal])* $(#[arg($($arg:tt)*)])* $name:ident: $type:ty = $form:literal,)* }
+        cluster { $($(#[doc = $node_doc:literal])* $node:ident: $node_type:ty = $node_form:literal,)* }
     ) => {
         /// What was said about each option, from one source or several; `None` where nothing was.
         #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -45,17 +46,25 @@ macro_rules! options {
                 $(#[arg($($arg)*)])*
                 pub $name: Option<$type>,
             )*
+            $(
+                $(#[doc = $node_doc])*
+                #[arg(long, value_name = $node_form, value_parser = values::parse::<$node_type>)]
+                #[arg(help_heading = "Cluster options, for coordinator and executor")]
+                pub $node: Option<$node_type>,
+            )*
         }
 
         impl Options {
             /// The name of each option.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($common),)* $(stringify!($name),)*];
+            pub const NAMES: &'static [&'static str] =
+                &[$(stringify!($common),)* $(stringify!($name),)* $(stringify!($node),)*];
 
             /// Sets an option by its name. `None`: there is no such option; the error says what its values look like.
             pub(crate) fn set(&mut self, name: &str, given: &Given<'_>) -> Option<Result<(), String>> {
                 match name {
                     $(stringify!($common) => Some(given.read().map(|value| self.$common = Some(value))),)*
                     $(stringify!($name) => Some(given.read().map(|value| self.$name = Some(value))),)*
+                    $(stringify!($node) => Some(given.read().map(|value| self.$node = Some(value))),)*
                     _ => None,
                 }
             }
@@ -65,6 +74,7 @@ macro_rules! options {
                 Options {
                     $($common: self.$common.or(other.$common),)*
                     $($name: self.$name.or(other.$name),)*
+                    $($node: self.$node.or(other.$node),)*
                 }
             }
 
@@ -73,6 +83,7 @@ macro_rules! options {
                 vec![
                     $((stringify!($common), self.$common.as_ref().map(Value::to_toml)),)*
                     $((stringify!($name), self.$name.as_ref().map(Value::to_toml)),)*
+                    $((stringify!($node), self.$node.as_ref().map(Value::to_toml)),)*
                 ]
             }
         }
@@ -87,6 +98,10 @@ options! {
         memory_limit: Memory,
         /// Threads that compute.
         threads: Threads,
+        /// Where copies of an object store's files are kept on this machine.
+        cache_dir: PathBuf,
+        /// How much of them.
+        cache_size: Size,
     }
     server {
         /// Where Flight SQL is served [default: 127.0.0.1:32010]
@@ -136,5 +151,27 @@ options! {
         log_level: LogLevel = "LEVEL",
         /// Key material for logins and results, so that they outlive a restart [default: a new key each start]
         secret_file: PathBuf = "FILE",
+    }
+    cluster {
+        /// Where other nodes are listened to [default: coordinator 127.0.0.1:32012, executor 127.0.0.1:32011]
+        cluster_listen: String = "ADDR",
+        /// Where other nodes find this one, if that is not the address that it listens on
+        cluster_advertise: String = "HOST[:PORT]",
+        /// A file of 32 random bytes or more, the same on every node; nobody without it is listened to
+        cluster_secret_file: PathBuf = "FILE",
+        /// This node's certificate chain, PEM: calls between nodes are encrypted, and both sides show one
+        cluster_tls_certificate: PathBuf = "FILE",
+        /// The certificate's private key, PEM
+        cluster_tls_key: PathBuf = "FILE",
+        /// The authority that signed the certificates of all nodes, PEM
+        cluster_tls_ca: PathBuf = "FILE",
+        /// Where the coordinators listen to executors, separated by commas [default: 127.0.0.1:32012]
+        coordinators: Addresses = "ADDRS",
+        /// Executors that have each shard at hand [default: 2]
+        replicas: u64 = "N",
+        /// The node's name; an executor that is started again under its name gets its shards back [default: machine:port]
+        name: String = "NAME",
+        /// An executor's share of the shards, relative to others [default: 100]
+        weight: u64 = "N",
     }
 }

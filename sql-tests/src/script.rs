@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::cells::ColumnType;
 use crate::database::Database;
+use crate::indexed::{create_indexes, reindex};
 use crate::layout::Layout;
 use crate::topology::{Deployment, Refusal, Topology};
 
@@ -23,13 +24,21 @@ pub struct Variant {
     pub vector_topk: bool,
     /// Whether the data is in a directory instead of memory.
     pub on_disk: bool,
+    /// Whether every vector column gets indexes.
+    pub indexed: bool,
 }
 
 impl Variant {
     fn labels(&self) -> Vec<&'static str> {
         let topk = if self.vector_topk { "topk" } else { "stock" };
-        let place = if self.topology == Topology::Embedded { "embedded" } else { "server" };
-        vec![self.layout.label(), topk, if self.on_disk { "disk" } else { "memory" }, place]
+        let place = match self.topology {
+            Topology::Embedded | Topology::ObjectStore => "embedded",
+            Topology::Server => "server",
+            Topology::Cluster | Topology::ClusterOnObjectStore => "cluster",
+        };
+        let mut labels = vec![self.layout.label(), topk, if self.on_disk { "disk" } else { "memory" }, place];
+        labels.extend(self.indexed.then_some("indexed"));
+        labels
     }
 
     fn prelude(&self) -> Vec<String> {
@@ -79,6 +88,7 @@ pub struct Script {
     runner: Runner<Database, Connector>,
     deployment: Arc<dyn Deployment>,
     layout: Layout,
+    indexed: bool,
     // Kept until the runner is done with it.
     _directory: TempDir,
 }
@@ -108,7 +118,7 @@ impl Script {
         variant.labels().into_iter().for_each(|label| runner.add_label(label));
         runner.set_var("SCRATCH".to_owned(), scratch.display().to_string());
         runner.set_var("DATA".to_owned(), project_data().display().to_string());
-        Ok(Self { runner, deployment, layout: variant.layout, _directory: directory })
+        Ok(Self { runner, deployment, layout: variant.layout, indexed: variant.indexed, _directory: directory })
     }
 
     /// From here on, rows are compared as a set: several files are read in parallel, and a query without ORDER BY gives
@@ -154,7 +164,7 @@ impl Script {
     /// Runs a record; an INSERT that has to succeed runs as the layout wants it.
     async fn run_split(&mut self, record: Record<ColumnType>) -> Result<(), String> {
         let parts = match &record {
-            Record::Statement { sql, expected: StatementExpect::Ok, .. } => self.layout.split(sql),
+            Record::Statement { sql, expected: StatementExpect::Ok, .. } => self.statements(sql),
             _ => Vec::new(),
         };
         if parts.len() < 2 {
@@ -168,6 +178,18 @@ impl Script {
             self.run_one(record).await?;
         }
         Ok(())
+    }
+
+    /// What a statement becomes in this variant.
+    fn statements(&self, sql: &str) -> Vec<String> {
+        let mut statements = self.layout.split(sql);
+        if self.indexed {
+            // Only what was split, and so folded into files, can be indexed.
+            let written = if statements.len() > 1 { reindex(sql) } else { None };
+            statements.extend(create_indexes(sql));
+            statements.extend(written);
+        }
+        statements
     }
 
     async fn run_one(&mut self, record: Record<ColumnType>) -> Result<(), String> {

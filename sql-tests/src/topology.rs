@@ -1,5 +1,6 @@
 //! Where statements run.
 
+mod cluster;
 mod server;
 
 use std::fmt;
@@ -11,6 +12,9 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use volley_scheduler::{DataLocation, Engine, EngineConfig, Error, QueryRequest, Session};
 
+use crate::object_store::ObjectStore;
+pub(crate) use server::connect_to;
+
 /// A way to deploy Volley. A file of records passes on each of them, or it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,19 +23,48 @@ pub enum Topology {
     Embedded,
     /// An engine behind a server, reached over Flight SQL.
     Server,
+    /// A coordinator and three executors, each a process of its own.
+    Cluster,
+    /// The same over an S3 server, where there is one.
+    ClusterOnObjectStore,
+    /// The engine inside this process over an S3 server, where there is one.
+    ObjectStore,
 }
 
 impl Topology {
     /// Every topology there is.
-    pub const ALL: &'static [Topology] = &[Topology::Embedded, Topology::Server];
+    pub const ALL: &'static [Topology] = &[
+        Topology::Embedded,
+        Topology::Server,
+        Topology::Cluster,
+        Topology::ClusterOnObjectStore,
+        Topology::ObjectStore,
+    ];
 
-    /// Starts a deployment on an empty data directory, in memory when `directory` is `None`.
+    /// Starts a deployment on an empty data directory, in memory when `directory` is `None`, which a cluster cannot be.
     pub async fn start(self, directory: Option<&Path>) -> Result<Arc<dyn Deployment>, Refusal> {
+        if matches!(self, Topology::Cluster | Topology::ClusterOnObjectStore) {
+            let sentence = "the processes of a cluster share no memory; give a directory".to_owned();
+            let directory = directory.ok_or(Refusal { sentence, sqlstate: "0A000" })?;
+            let store = if self == Topology::Cluster { None } else { ObjectStore::shared() };
+            return Ok(Arc::new(cluster::Clustered::start(directory, store.map(ObjectStore::place)).await?));
+        }
         let data = directory.map_or(DataLocation::Memory, |path| DataLocation::Local(path.to_owned()));
-        let engine = Engine::open(EngineConfig { threads: Some(2), ..EngineConfig::new(data) }).await?;
+        let config = match self {
+            Topology::ObjectStore => {
+                let sentence = "there is no S3 server, or no directory for copies of its files".to_owned();
+                let missing = || Refusal { sentence: sentence.clone(), sqlstate: "0A000" };
+                let store = ObjectStore::shared().ok_or_else(missing)?;
+                store.place().config(directory.ok_or_else(missing)?)
+            }
+            _ => EngineConfig { threads: Some(2), ..EngineConfig::new(data) },
+        };
+        let engine = Engine::open(config).await?;
         match self {
-            Topology::Embedded => Ok(Arc::new(Embedded(engine))),
-            Topology::Server => Ok(Arc::new(server::Served::start(engine).await?)),
+            Topology::Embedded | Topology::ObjectStore => Ok(Arc::new(Embedded(engine))),
+            Topology::Server | Topology::Cluster | Topology::ClusterOnObjectStore => {
+                Ok(Arc::new(server::Served::start(engine).await?))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod bad_input;
+mod cluster;
 mod door;
 mod properties;
 mod slt;

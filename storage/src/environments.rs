@@ -20,10 +20,11 @@ pub fn local_env(path: &Path) -> Result<Env> {
     let disk = RealDisk::open(path).map_err(fail)?;
     let root = disk.root().to_path_buf();
     let store = DurableStore::open(disk).map_err(fail)?;
-    Ok(Env { clock: Arc::new(SystemClock), rng: Arc::new(OsRng), store: Arc::new(store), local_root: Some(root) })
+    Ok(Env { local_root: Some(root), store: Arc::new(store), ..memory_env() })
 }
 
 /// A data directory in memory, gone with the process.
 pub fn memory_env() -> Env {
-    Env { clock: Arc::new(SystemClock), rng: Arc::new(OsRng), store: Arc::new(InMemory::new()), local_root: None }
+    let store = Arc::new(InMemory::new());
+    Env { clock: Arc::new(SystemClock), rng: Arc::new(OsRng), store, local_root: None, disk_cache: None }
 }

@@ -13,13 +13,13 @@ use std::fs::File;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use arrow::buffer::{Buffer, MutableBuffer};
-use futures::StreamExt;
+use arrow::buffer::Buffer;
 use memmap2::Mmap;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::cache::{self, Cached};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::segment::FileRef;
@@ -31,9 +31,6 @@ const SWEEP_STEP: usize = 1024;
 const KEPT_MS: i64 = 5 * 60 * 1000;
 /// How many mappings are kept; the kernel allows a process 65,530.
 const KEPT_MAX: usize = 4096;
-
-/// Bytes in memory are hashed where they are up to here: that takes less time than waking another thread.
-const CHECKED_HERE_BYTES_MAX: u64 = 64 << 10;
 
 /// Opens and verifies files. Clones share one cache.
 #[derive(Debug, Clone)]
@@ -53,9 +50,11 @@ struct Inner {
 /// A file and the content it must have. The path is part of the key, because a checked twin says nothing about this file.
 type Key = (Path, [u8; 32]);
 
-/// One file. The lock is held while it is verified, so that concurrent openers hash it once.
+/// One file. The lock is held while it is verified, so that concurrent openers hash it once, or hear of the same failure.
 #[derive(Debug, Default)]
 struct Entry {
+    /// How often it could not be had.
+    failures: AtomicU64,
     state: tokio::sync::Mutex<EntryState>,
 }
 
@@ -65,6 +64,8 @@ struct EntryState {
     bytes: Option<Weak<Held>>,
     /// The same bytes, where they are mapped and were used lately.
     kept: Option<Arc<Held>>,
+    /// Why the last attempt failed: who waited for it does not repeat it.
+    failed: Option<Error>,
     used_ms: i64,
 }
 
@@ -86,11 +87,13 @@ enum Source {
 struct Held {
     source: Source,
     usage: Arc<Usage>,
+    /// The memory that was set aside for it, where that has a limit.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Held {
-    fn new(source: Source, usage: &Arc<Usage>) -> Self {
-        let held = Self { source, usage: Arc::clone(usage) };
+    fn new(source: Source, usage: &Arc<Usage>, room: Option<OwnedSemaphorePermit>) -> Self {
+        let held = Self { source, usage: Arc::clone(usage), _room: room };
         held.counter().fetch_add(held.as_slice().len() as u64, Ordering::Relaxed);
         held
     }
@@ -143,11 +146,11 @@ fn resident(_map: &Mmap) -> Option<u64> {
     None
 }
 
-fn corrupted(path: &Path, detail: impl Into<String>) -> Error {
+pub(crate) fn corrupted(path: &Path, detail: impl Into<String>) -> Error {
     Error::Corrupted { path: path.to_string(), detail: detail.into() }
 }
 
-fn check_length(path: &Path, file: &FileRef, found: u64) -> Result<()> {
+pub(crate) fn check_length(path: &Path, file: &FileRef, found: u64) -> Result<()> {
     if found == file.length {
         return Ok(());
     }
@@ -190,7 +193,7 @@ impl FileCache {
         self.inner.usage.mapped.load(Ordering::Relaxed)
     }
 
-    /// Bytes of files that are held in memory now, because the store is not a local directory.
+    /// Bytes of files that are held in memory now, because there is no directory to map them from.
     pub fn buffered_bytes(&self) -> u64 {
         self.inner.usage.buffered.load(Ordering::Relaxed)
     }
@@ -211,17 +214,28 @@ impl FileCache {
     pub async fn open(&self, path: &Path, file: &FileRef) -> Result<Arc<dyn FileBytes>> {
         let entry = self.entry(path, file);
         let now_ms = self.inner.env.clock.now_ms();
+        let failures = entry.failures.load(Ordering::Acquire);
         let mut state = entry.state.lock().await;
         state.used_ms = now_ms;
         let held = match state.bytes.as_ref().and_then(Weak::upgrade) {
             Some(held) => held,
             None => {
-                let held = Arc::new(self.load(path, file, !state.verified).await?);
+                let failed = state.failed.as_ref();
+                if let Some(error) = failed.filter(|_| entry.failures.load(Ordering::Acquire) != failures) {
+                    return Err(error.shared());
+                }
+                let loaded = self.load(path, file, !state.verified).await;
+                state.failed = loaded.as_ref().err().map(Error::shared);
+                entry.failures.fetch_add(u64::from(state.failed.is_some()), Ordering::AcqRel);
+                let held = Arc::new(loaded?);
                 state.verified = true;
                 state.bytes = Some(Arc::downgrade(&held));
                 held
             }
         };
+        if let Some(copies) = &self.inner.env.disk_cache {
+            copies.used(path, &file.blake3, now_ms);
+        }
         if state.kept.is_none() && matches!(held.source, Source::Mapped(_)) {
             state.kept = Some(Arc::clone(&held));
             drop(state);
@@ -263,8 +277,11 @@ impl FileCache {
         kept
     }
 
-    /// Checks length and BLAKE3 without keeping the bytes.
+    /// Checks length and BLAKE3; keeps the bytes only where there is a place for copies of a remote store's files.
     pub async fn check(&self, path: &Path, file: &FileRef) -> Result<()> {
+        if self.inner.env.disk_cache.is_some() {
+            return self.open(path, file).await.map(drop);
+        }
         let entry = self.entry(path, file);
         let mut state = entry.state.lock().await;
         if !state.verified {
@@ -274,7 +291,7 @@ impl FileCache {
         Ok(())
     }
 
-    /// Checks length and BLAKE3 of the bytes that are there now, whatever was found before.
+    /// Checks length and BLAKE3 of the bytes that are in the store now, whatever was found before.
     pub async fn recheck(&self, path: &Path, file: &FileRef) -> Result<()> {
         self.verify(path, file).await
     }
@@ -289,59 +306,29 @@ impl FileCache {
                 if verify {
                     check_hash(&owned, &expected, &map)?;
                 }
-                Ok(Held::new(Source::Mapped(map), &usage))
+                Ok(Held::new(Source::Mapped(map), &usage, None))
             })
             .await;
         }
-        let buffer = self.read(path, file).await?;
-        let held = Held::new(Source::Buffered(buffer), &usage);
-        if !verify {
-            return Ok(held);
-        }
-        if expected.length <= CHECKED_HERE_BYTES_MAX {
-            return check_hash(&owned, &expected, held.as_slice()).map(|()| held);
-        }
-        blocking(move || check_hash(&owned, &expected, held.as_slice()).map(|()| held)).await
+        let store = &self.inner.env.store;
+        let (source, room) = match &self.inner.env.disk_cache {
+            Some(copies) => {
+                let files = self.clone();
+                match copies.get(store, path, file, verify, move || files.release_unused()).await? {
+                    Cached::Mapped(map) => (Source::Mapped(map), None),
+                    Cached::Memory(buffer, room) => (Source::Buffered(buffer), Some(room)),
+                }
+            }
+            None => (Source::Buffered(cache::into_memory(store, path, file, verify).await?), None),
+        };
+        Ok(Held::new(source, &usage, room))
     }
 
     async fn verify(&self, path: &Path, file: &FileRef) -> Result<()> {
         if self.inner.env.local_root.is_some() {
             return self.load(path, file, true).await.map(drop);
         }
-        let mut hasher = blake3::Hasher::new();
-        let mut length = 0;
-        let mut chunks = self.get(path).await?.into_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|e| Error::store("read", path, e))?;
-            length += chunk.len() as u64;
-            hasher.update(&chunk);
-        }
-        check_length(path, file, length)?;
-        if hasher.finalize().as_bytes() == &file.blake3 {
-            return Ok(());
-        }
-        Err(corrupted(path, "its checksum (BLAKE3) is wrong"))
-    }
-
-    async fn get(&self, path: &Path) -> Result<object_store::GetResult> {
-        self.inner.env.store.get(path).await.map_err(|e| match e {
-            object_store::Error::NotFound { .. } => corrupted(path, "the file is missing"),
-            other => Error::store("read", path, other),
-        })
-    }
-
-    /// Reads a file into an aligned buffer. The length is checked first, so that a foreign file allocates nothing.
-    async fn read(&self, path: &Path, file: &FileRef) -> Result<Buffer> {
-        let found = self.get(path).await?;
-        check_length(path, file, found.meta.size)?;
-        let length = usize::try_from(file.length).map_err(|_| corrupted(path, "it is too large for this machine"))?;
-        let mut buffer = MutableBuffer::with_capacity(length);
-        let mut chunks = found.into_stream();
-        while let Some(chunk) = chunks.next().await {
-            buffer.extend_from_slice(&chunk.map_err(|e| Error::store("read", path, e))?);
-        }
-        check_length(path, file, buffer.len() as u64)?;
-        Ok(buffer.into())
+        cache::check(&self.inner.env.store, path, file).await
     }
 }
 

@@ -21,6 +21,7 @@
 //! | [`gc`] | old versions, orphaned files and dropped tables are deleted |
 //! | [`segment_writer`] | rows become Parquet segments with sidecars |
 //! | [`vectors`] | the `.f32` sidecar: raw vectors at a fixed stride |
+//! | [`drafts`] | what one process wrote for another to commit, as bytes |
 //! | [`primary_key`] | key hashes, the `.vpk` sidecar and the probe for duplicates |
 //! | [`deletion`] | the `.vdv` file: which rows of a segment are deleted |
 //! | [`files`] | verified bytes of immutable files, mapped or in memory |
@@ -28,16 +29,20 @@
 //! | [`env`] | the injected clock, randomness and object store |
 //! | [`clocks`] | the system's clock and randomness |
 //! | [`environments`] | the environment of a local directory and of one in memory |
+//! | [`remote`] | the environment of a directory in an object store behind a network |
+//! | [`cache`] | copies of such a store's files on this machine's disk |
 //! | `local_store` | a durable object store over a local directory |
 //! | `disk` | the file system operations below it, real and simulated |
 //! | `planted`, `sim` | bugs on purpose, and the simulation that has to find them (tests only) |
 
+pub mod cache;
 pub mod catalog;
 pub mod clocks;
 mod compact;
 pub mod database;
 pub mod deletion;
 pub mod disk;
+pub mod drafts;
 pub mod env;
 pub mod environments;
 pub mod error;
@@ -54,6 +59,7 @@ mod planted;
 #[cfg(test)]
 mod power_cuts;
 pub mod primary_key;
+pub mod remote;
 mod rewrite;
 pub mod schema;
 pub mod segment;
@@ -70,3 +76,4 @@ pub use database::Database;
 pub use env::Env;
 pub use environments::{local_env, memory_env};
 pub use error::{Error, ErrorKind, Result};
+pub use remote::remote_env;

@@ -242,6 +242,7 @@ fn environment(disk: &SimDisk, seed: u64) -> Result<Env, String> {
         rng: Arc::new(SeededRng(Mutex::new(StdRng::seed_from_u64(seed)))),
         store: Arc::new(store),
         local_root: None,
+        disk_cache: None,
     })
 }
 

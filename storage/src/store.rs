@@ -5,13 +5,18 @@ use crate::ids::{SegmentId, TableId, TxnId, Version};
 use crate::schema::TableSchema;
 use crate::segment::{ColumnStats, FileRef, Segment, SegmentData, Sidecar};
 use crate::snapshot::{Snapshot, TableProperties};
+use crate::verify::files_of;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Files of a segment that are made ready at the same time.
+const PREFETCHES_AT_ONCE: usize = 4;
 
 /// How fresh a snapshot has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub enum Consistency {
     Strong,
     /// At least this version, otherwise what is cached.
     AtLeast(Version),
+    /// What was the newest at most so many milliseconds ago; never older than what this process has seen or written.
+    Within(i64),
     /// Exactly this version (time travel, retries at a pinned version).
     Exactly(Version),
 }
@@ -29,6 +36,9 @@ pub enum Consistency {
 pub struct StagedSegment {
     /// The segment's id.
     pub id: SegmentId,
+    /// When its writing began, or before that, in milliseconds since the Unix epoch by the clock of this process. The id may have been
+    /// given by another, whose clock is another.
+    pub begun_ms: u64,
     /// Rows.
     pub rows: u64,
     /// Whether the data carries a physical row id column.
@@ -138,4 +148,17 @@ pub trait TableStore: Send + Sync + std::fmt::Debug {
     async fn put_sidecar(&self, table: TableId, segment: SegmentId, name: &str, bytes: Bytes) -> Result<FileRef>;
     /// The path of a table's file below the store's root: `tables/{table}/{path}`.
     fn path(&self, table: TableId, file: &FileRef) -> object_store::path::Path;
+    /// Whether each look at the store is a trip over a network, so that files are worth a copy and the newest version is not
+    /// looked for with every query.
+    fn is_remote(&self) -> bool;
+
+    /// Makes a segment ready to be read: its files are fetched to this machine where they are not on it, and verified.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], for the first file that cannot be had.
+    async fn prefetch(&self, table: TableId, segment: &Segment) -> Result<()> {
+        let files: Vec<FileRef> = files_of(segment).into_iter().cloned().collect();
+        let opened = files.into_iter().map(|file| async move { self.open(table, &file).await.map(drop) });
+        stream::iter(opened).buffer_unordered(PREFETCHES_AT_ONCE).try_collect().await
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use volley_server::options::Options;
-use volley_server::options::values::{self, Memory, Threads};
+use volley_server::options::values::{self, Memory, Size, Threads};
 
 use crate::output::Format;
 
@@ -30,17 +30,20 @@ const EXAMPLES: &str = "\
 Examples:
   volley                                   open the shell on ./volley-data
   volley -d memory://                      open the shell on data that is gone afterwards
+  volley -d s3://bucket/docs               open the shell on data in an object store
   volley demo                              see what Volley does, on data it brings along
   volley sql -c 'SELECT 1 + 1'             run one statement
   volley serve -d /srv/volley              serve a data directory to others
+  volley coordinator --help                serve it with several processes
   volley -d grpc://ann@db.example          open the shell on a server
   volley verify -d /srv/volley             check every file of a data directory";
 
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The data directory, memory:// for data that is gone afterwards, or for the shell and sql a server such as
-    /// grpc://ann@host:32010 (grpc+tls:// if encrypted) [default: ./volley-data; demo: a temporary one]
+    /// The data directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix for an object store, memory:// for
+    /// data that is gone afterwards, or for the shell and sql a server such as grpc://ann@host:32010 (grpc+tls:// if
+    /// encrypted) [default: ./volley-data; demo: a temporary one]
     #[arg(short = 'd', long = "data", value_name = "DIR|URL", global = true)]
     data: Option<String>,
     /// Memory for queries and caches, such as 512MB or 8GiB; queries that need more spill to disk or fail
@@ -49,12 +52,24 @@ pub(crate) struct Common {
     /// Threads that compute [default: one per processor]
     #[arg(long, value_name = "N", global = true, value_parser = values::parse::<Threads>)]
     pub(crate) threads: Option<Threads>,
+    /// Where copies of an object store's files are kept on this machine [default: volley/files in the user's cache directory]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How much of them is kept, such as 50GB [default: 20GiB, or half of the disk's free space if that is less]
+    #[arg(long, value_name = "SIZE", global = true, value_parser = values::parse::<Size>)]
+    pub(crate) cache_size: Option<Size>,
 }
 
 impl Common {
     /// Where the data is.
     pub(crate) fn data(&self) -> &str {
         self.data.as_deref().unwrap_or(DEFAULT_DATA)
+    }
+
+    /// Whether an option was given that says how this process treats its data.
+    pub(crate) fn is_about_this_process(&self) -> bool {
+        let Common { data: _, memory_limit, threads, cache_dir, cache_size } = self;
+        memory_limit.is_some() || threads.is_some() || cache_dir.is_some() || cache_size.is_some()
     }
 
     /// Where the data is, if the user said so.
@@ -91,6 +106,19 @@ pub(crate) enum Command {
     /// the file (queue_timeout); the command line comes before the environment, and that before the file.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArguments>),
+    /// Be the door of a cluster: plan, have executors do the work, merge, commit
+    ///
+    /// Serves clients like volley serve, and executors on the internal port. Without an executor it does everything by itself.
+    /// Several may run over one store: all of them serve, and the one that holds the highest epoch also looks after indexes.
+    /// Every node needs the same store, the same cluster_secret_file and the same version.
+    #[command(after_help = COORDINATOR_EXAMPLES)]
+    Coordinator(Box<ServeArguments>),
+    /// Do the work of a cluster: search shards, write segments, build indexes
+    ///
+    /// Joins the coordinators that it is told of, and joins them again when they or it were away. SIGTERM makes it leave: it
+    /// is given nothing new, ends what runs, and exits with 0.
+    #[command(after_help = EXECUTOR_EXAMPLES)]
+    Executor(Box<ServeArguments>),
     /// Look at the configuration of a server
     #[command(after_help = CONFIG_EXAMPLES)]
     Config {
@@ -110,7 +138,7 @@ pub(crate) enum ConfigCommand {
     Check(Box<ServeArguments>),
 }
 
-/// Options of `volley serve`.
+/// Options of `volley serve`, `volley coordinator` and `volley executor`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// A file of options, TOML [environment: VOLLEY_CONFIG]
@@ -125,7 +153,9 @@ impl ServeArguments {
     /// What the command line says about the server, the options of every command among it.
     pub(crate) fn flags(&self, common: &Common) -> Options {
         let data = common.data_given().map(str::to_owned);
-        Options { data, memory_limit: common.memory_limit, threads: common.threads, ..self.options.clone() }
+        let (memory_limit, threads) = (common.memory_limit, common.threads);
+        let (cache_dir, cache_size) = (common.cache_dir.clone(), common.cache_size);
+        Options { data, memory_limit, threads, cache_dir, cache_size, ..self.options.clone() }
     }
 }
 
@@ -145,14 +175,28 @@ Examples:
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   volley verify
-  volley verify -d /srv/volley";
+  volley verify -d /srv/volley
+  volley verify -d s3://bucket/docs";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   volley serve -d /srv/volley
+  volley serve -d s3://bucket/docs --cache-size 50GB
   volley serve --config /etc/volley.toml --log-format json
   volley serve --flight 0.0.0.0:32010 --tls-certificate cert.pem --tls-key key.pem
   VOLLEY_SLOW_QUERY=5s volley serve";
+
+const COORDINATOR_EXAMPLES: &str = "\
+Examples:
+  head -c 32 /dev/urandom | base64 > cluster.secret
+  volley coordinator -d /srv/volley --cluster-secret-file cluster.secret
+  volley coordinator -d s3://bucket/docs --cluster-secret-file cluster.secret --cluster-listen 10.0.0.1:32012";
+
+const EXECUTOR_EXAMPLES: &str = "\
+Examples:
+  volley executor -d /srv/volley --cluster-secret-file cluster.secret --http 127.0.0.1:8081
+  volley executor -d s3://bucket/docs --cluster-secret-file cluster.secret --name e1 \\
+    --cluster-listen 10.0.0.2:32011 --coordinators 10.0.0.1:32012,10.0.0.9:32012";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:

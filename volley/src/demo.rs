@@ -128,12 +128,8 @@ impl Demo<'_> {
 
     fn farewell(mut self, kept: Option<&DataLocation>) -> Result<(), Failure> {
         match kept {
-            Some(DataLocation::Local(path)) => {
-                writeln!(
-                    self.console.out(),
-                    "\nThe tables are in {0}. Look around with: volley -d {0}",
-                    path.display()
-                )?;
+            Some(kept @ (DataLocation::Local(_) | DataLocation::Url(_))) => {
+                writeln!(self.console.out(), "\nThe tables are in {kept}. Look around with: volley -d {kept}")?;
             }
             _ => self.paragraph(tour::FAREWELL)?,
         }

@@ -39,7 +39,7 @@
 
 pub use volley_scheduler::{
     CancellationToken, DataLocation, Engine, EngineConfig, Error, Identity, Parameters, Progress, Progressed, QueryId,
-    QueryRequest, QueryResult, Result, ResultKind, Session, redacted, split_statements,
+    QueryRequest, QueryResult, RemoteUrl, Result, ResultKind, Session, StoreOptions, redacted, split_statements,
 };
 pub use volley_storage::error::{ErrorKind, GrpcCode};
 pub use volley_storage::verify::{Finding, VerifyReport};

@@ -1,6 +1,6 @@
 //! What `-d` names.
 
-use volley::{DataLocation, ErrorKind};
+use volley::{DataLocation, ErrorKind, RemoteUrl};
 
 use crate::failure::Failure;
 use crate::remote::Address;
@@ -21,7 +21,9 @@ pub(crate) enum Place {
 /// The place that `-d DIR|URL` names. Nothing is touched.
 pub(crate) fn parse(text: &str) -> Result<Place, Failure> {
     if text.is_empty() {
-        return Err(refused("-d needs a directory, memory:// or grpc://host:port".to_owned()));
+        return Err(refused(
+            "-d needs a directory, a URL such as s3://bucket/prefix, memory:// or grpc://host:port".to_owned(),
+        ));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         return Ok(Place::Data(DataLocation::Local(text.into())));
@@ -39,7 +41,14 @@ pub(crate) fn parse(text: &str) -> Result<Place, Failure> {
             }
             Ok(Place::Server(address))
         }
-        _ => Err(refused(format!("this build serves directories and memory:// only, not {scheme}://"))),
+        _ if RemoteUrl::has_scheme(&scheme) => {
+            let url = RemoteUrl::parse(text).map_err(volley::Error::from)?;
+            Ok(Place::Data(DataLocation::Url(url.to_string())))
+        }
+        _ => {
+            let known = "a directory, memory://, or s3://, gs:// and az:// with a bucket";
+            Err(refused(format!("the data is {known}, not {scheme}://")))
+        }
     }
 }
 
@@ -64,11 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_and_memory_are_served() {
+    fn directories_memory_and_object_stores_are_served() {
         let local = |path: &str| Place::Data(DataLocation::Local(Path::new(path).to_owned()));
         assert_eq!(parse("memory://").expect("memory"), Place::Data(DataLocation::Memory));
         assert_eq!(parse("./a").expect("a directory"), local("./a"));
         assert_eq!(parse("file:///srv/a").expect("a directory"), local("/srv/a"));
+        let url = |url: &str| Place::Data(DataLocation::Url(url.to_owned()));
+        assert_eq!(parse("s3://bucket/a/").expect("an object store"), url("s3://bucket/a"));
+        assert_eq!(parse("AZ://container").expect("an object store"), url("az://container"));
     }
 
     #[test]
@@ -81,9 +93,9 @@ mod tests {
 
     #[test]
     fn other_places_are_refused_in_one_sentence() {
-        for text in ["s3://bucket/path", "gs://b", "az://b", "http://host:32010", "memory://x", "file://x", ""] {
+        for text in ["s3://", "s3://key:secret@bucket", "http://host:32010", "ftp://x", "memory://x", "file://x", ""] {
             let failure = parse(text).expect_err(text);
-            assert!(!failure.to_string().contains('\n'), "{failure}");
+            assert!(!failure.to_string().contains('\n') && !failure.to_string().contains("secret"), "{failure}");
         }
     }
 }

@@ -7,6 +7,8 @@
 //! | [`shell`] | `volley`: the interactive shell |
 //! | [`sql`] | `volley sql`: statements one by one |
 //! | [`serve`] | `volley serve`: the server, and `volley config check` |
+//! | [`coordinator`], [`executor`] | `volley coordinator`, `volley executor`: the roles of a cluster |
+//! | [`process`] | what those have in common: they run until a signal |
 //! | [`demo`] | `volley demo`: the walk through the features |
 //! | [`verify`] | `volley verify`: the check of a data directory |
 //! | [`backend`] | where statements run: the engine of this process, or a server |
@@ -20,10 +22,13 @@
 mod arguments;
 mod backend;
 mod console;
+mod coordinator;
 mod demo;
+mod executor;
 mod failure;
 mod location;
 mod output;
+mod process;
 mod progress;
 mod remote;
 mod run;
@@ -84,6 +89,8 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
             })
         }
         Some(Command::Serve(arguments)) => serve::run(common, arguments, console),
+        Some(Command::Coordinator(arguments)) => coordinator::run(common, arguments, console),
+        Some(Command::Executor(arguments)) => executor::run(common, arguments, console),
         Some(Command::Config { command: ConfigCommand::Check(arguments) }) => serve::check(common, arguments, console),
         Some(Command::Demo) => {
             let location = common.data_given().map(|data| location::data(data, "demo")).transpose()?;
@@ -94,7 +101,10 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
             verify::must_exist(&location)?;
             let runtime = runtime()?;
             let mut console = console;
-            match open(&runtime, common, location) {
+            // An object store has no directories: one that was never opened looks like an empty one.
+            let create = !matches!(location, DataLocation::Url(_));
+            let config = EngineConfig { create, ..config(common, location) };
+            match runtime.block_on(Engine::open(config)).map_err(Failure::from) {
                 Ok(engine) => runtime.block_on(verify::run(&engine, &mut console)),
                 Err(failure) => verify::unopened(failure, &mut console),
             }
@@ -118,9 +128,12 @@ fn built(builder: &mut tokio::runtime::Builder) -> Result<Runtime, Failure> {
 fn connect(runtime: &Runtime, common: &Common, place: Place) -> Result<Backend, Failure> {
     match place {
         Place::Data(location) => Ok(Backend::local(&open(runtime, common, location)?)),
-        Place::Server(_) if common.memory_limit.is_some() || common.threads.is_some() => Err(Failure::Refused {
+        Place::Server(_) if common.is_about_this_process() => Err(Failure::Refused {
             kind: volley::ErrorKind::InvalidValue,
-            sentence: "--memory-limit and --threads are for data of this process; a server has its own".to_owned(),
+            sentence:
+                "--memory-limit, --threads, --cache-dir and --cache-size are for data of this process; a server has \
+                       its own"
+                    .to_owned(),
         }),
         Place::Server(address) => {
             let connection = runtime.block_on(remote::Connection::open(address))?;
@@ -131,8 +144,15 @@ fn connect(runtime: &Runtime, common: &Common, place: Place) -> Result<Backend, 
 
 /// Opens the engine as the command line says.
 fn open(runtime: &Runtime, common: &Common, location: DataLocation) -> Result<Arc<Engine>, Failure> {
+    Ok(runtime.block_on(Engine::open(config(common, location)))?)
+}
+
+/// What the command line says about the engine.
+fn config(common: &Common, location: DataLocation) -> EngineConfig {
     let mut config = EngineConfig::new(location);
     config.memory_limit = common.memory_limit.map(|memory| memory.0);
     config.threads = common.threads.map(|threads| threads.0);
-    Ok(runtime.block_on(Engine::open(config))?)
+    config.cache_dir = common.cache_dir.clone();
+    config.cache_size = common.cache_size.map(|size| size.0 as u64);
+    config
 }

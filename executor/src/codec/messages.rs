@@ -87,6 +87,8 @@ pub(super) struct VectorTopK {
     /// The largest distance wanted.
     #[prost(float, optional, tag = "11")]
     pub(super) bound: Option<f32>,
+    #[prost(sint32, repeated, tag = "12")]
+    pub(super) carried: Vec<i32>,
 }
 
 /// How a search may be approximate.

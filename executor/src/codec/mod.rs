@@ -10,13 +10,27 @@
 //! Bytes may come from anywhere: whatever is not well-formed, or of a newer format, is an error. A decoded node reads
 //! through the storage of the process that decodes it ([`crate::segment_set::StorageHandle`]); paths, lengths and checksums come with
 //! the plan.
+//!
+//! Searches and small parts of plans that the processes of one cluster ask of each other ([`SearchTask`], [`PartTask`]) name a
+//! table version instead, which both sides can open: they are as short as the question.
 
+mod answer;
 mod messages;
+mod part;
+mod request;
 mod scan;
 mod search;
 mod segments;
+mod task;
+#[cfg(test)]
+mod task_tests;
 #[cfg(test)]
 mod tests;
+
+pub use answer::SearchAnswer;
+pub use part::{PartScan, PartTask, part_scan};
+pub use request::SearchTask;
+pub use task::Circumstances;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -70,6 +84,13 @@ fn malformed(detail: impl Into<String>) -> Error {
     Error::Internal { detail: format!("cannot decode a plan: {}", detail.into()) }
 }
 
+/// Decodes, where DataFusion's own decoding takes some values on trust, such as the version of Parquet to write: a panic is
+/// bad bytes and nothing else, and no state outlives it.
+fn contained<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    decoded.unwrap_or_else(|_| Err(malformed("it holds impossible values").into()))
+}
+
 /// The only input of a node.
 fn only_input(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
     match inputs {
@@ -92,9 +113,7 @@ impl PhysicalExtensionCodec for VolleyCodec {
         }
         let converter = Converter { codec: self, proto: proto_converter };
         let node = envelope.node.ok_or_else(|| malformed("it names no node"))?;
-        // DataFusion's own decoding takes some values on trust, such as the version of Parquet to write; a panic here is
-        // bad bytes and nothing else, and no state outlives it.
-        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<Arc<dyn ExecutionPlan>> {
+        contained(|| -> Result<Arc<dyn ExecutionPlan>> {
             match node {
                 Node::Other(bytes) => self.others.try_decode(&bytes, inputs, ctx, proto_converter),
                 Node::Scan(scan) => Ok(DataSourceExec::from_data_source(scan::decode(&scan, ctx, converter)?)),
@@ -105,8 +124,7 @@ impl PhysicalExtensionCodec for VolleyCodec {
                     Ok(Arc::new(search::decode_fetch(&fetch, only_input(inputs)?, ctx, converter)?))
                 }
             }
-        }));
-        decoded.unwrap_or_else(|_| Err(malformed("it holds impossible values").into()))
+        })
     }
 
     fn try_encode(

@@ -38,6 +38,7 @@ pub(super) fn encode_topk(node: &VectorTopKExec, converter: Converter<'_>) -> Re
         vector,
         vector_expr,
         ties: ties.collect(),
+        carried: topk.carried.iter().map(|id| id.0).collect(),
         filter: filter.map(|filter| encode_expr(&filter.predicate, converter)).transpose()?,
         filter_columns: filter.map_or_else(Vec::new, |filter| filter.columns.iter().map(|id| id.0).collect()),
         bound: topk.bound,
@@ -82,6 +83,7 @@ pub(super) fn decode_topk(
             .iter()
             .map(|tie| TieBreaker { column: FieldId(tie.column), options: options(tie) })
             .collect(),
+        carried: field_ids(&message.carried),
         filter,
         bound: message.bound,
         precision: match &message.approximate {
@@ -92,7 +94,7 @@ pub(super) fn decode_topk(
     VectorTopKExec::try_new(topk, input)
 }
 
-fn encode_approximate(name: &str, approximate: &Approximate) -> messages::Approximate {
+pub(super) fn encode_approximate(name: &str, approximate: &Approximate) -> messages::Approximate {
     let IndexDefinition { method, columns, parameters } = &approximate.index;
     let parameter = |(name, value): &(String, String)| messages::Parameter { name: name.clone(), value: value.clone() };
     messages::Approximate {
@@ -106,13 +108,18 @@ fn encode_approximate(name: &str, approximate: &Approximate) -> messages::Approx
     }
 }
 
-fn decode_approximate(message: &messages::Approximate) -> Result<Precision> {
+/// The index that a message describes.
+pub(super) fn decode_index(message: &messages::Approximate) -> IndexDefinition {
     let parameters = message.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.value.clone()));
-    let index = IndexDefinition {
+    IndexDefinition {
         method: message.method.clone(),
         columns: field_ids(&message.columns),
         parameters: parameters.collect(),
-    };
+    }
+}
+
+pub(super) fn decode_approximate(message: &messages::Approximate) -> Result<Precision> {
+    let index = decode_index(message);
     let strategy = FilterStrategy::of_name(&message.strategy);
     let strategy = strategy.ok_or_else(|| malformed(format!("no filter strategy {:?}", message.strategy)))?;
     let ef = message.ef.map(usize::try_from).transpose().map_err(|_| malformed("ef is too large"))?;
@@ -174,7 +181,7 @@ fn options(tie: &Tie) -> SortOptions {
     SortOptions { descending: tie.descending, nulls_first: tie.nulls_first }
 }
 
-fn field_ids(ids: &[i32]) -> Vec<FieldId> {
+pub(super) fn field_ids(ids: &[i32]) -> Vec<FieldId> {
     ids.iter().copied().map(FieldId).collect()
 }
 
@@ -188,7 +195,7 @@ fn set_below(plan: &Arc<dyn ExecutionPlan>) -> Result<&SegmentSet> {
 }
 
 /// The schema that a filter over these columns sees.
-fn columns_of(set: &SegmentSet, columns: &[FieldId]) -> Result<Schema> {
+pub(super) fn columns_of(set: &SegmentSet, columns: &[FieldId]) -> Result<Schema> {
     let indexes = columns.iter().map(|&column| set.column_index(column)).collect::<Result<Vec<_>, _>>()?;
     Ok(set.schema().arrow.project(&indexes)?)
 }

@@ -4,10 +4,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use tokio::sync::Semaphore;
+use volley_storage::ids::FieldId;
 use volley_storage::index_definition::IndexDefinition;
 
 use crate::interrupt::Interrupt;
@@ -18,6 +20,7 @@ use crate::search::indexes::OpenIndexes;
 use crate::search::merge::merge;
 use crate::search::segments::{Searched, Segments};
 use crate::search::stop::{Floors, Stop};
+use crate::search::ties::first_of;
 use crate::search::{
     ExpectedRecall, QueryHits, SearchHit, SearchMetrics, SearchRequest, SearchResponse, ShardSearcher,
 };
@@ -137,8 +140,23 @@ fn expected(request: &SearchRequest, searched: &[Searched], answers: &[Vec<Searc
 }
 
 /// The hits with the columns that the request wants of them.
-async fn with_columns(request: &SearchRequest, hits: Vec<SearchHit>, task: &Arc<TaskContext>) -> Result<QueryHits> {
-    let addresses: Vec<u64> = hits.iter().map(|hit| hit.address).collect();
-    let columns = fetch_rows(task, &request.segments, &addresses, &request.projection).await?;
+async fn with_columns(request: &SearchRequest, mut hits: Vec<SearchHit>, task: &Arc<TaskContext>) -> Result<QueryHits> {
+    if hits.len() > request.k && !request.tie_order.is_empty() {
+        // There may be any number of ties: only what decides between them is read of all.
+        let deciding = request.projection.get(..request.tie_order.len()).unwrap_or_default();
+        let ties = columns_of(&hits, request, deciding, task).await?;
+        hits = first_of(&hits, &ties, &request.tie_order, request.k)?;
+    }
+    let columns = columns_of(&hits, request, &request.projection, task).await?;
     Ok(QueryHits { hits, columns })
+}
+
+async fn columns_of(
+    hits: &[SearchHit],
+    request: &SearchRequest,
+    columns: &[FieldId],
+    task: &Arc<TaskContext>,
+) -> Result<RecordBatch> {
+    let addresses: Vec<u64> = hits.iter().map(|hit| hit.address).collect();
+    fetch_rows(task, &request.segments, &addresses, columns).await
 }

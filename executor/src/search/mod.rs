@@ -28,6 +28,7 @@
 //! | `chunks` | exact search of one segment, in parallel |
 //! | `row_ids` | the row ids of a segment's rows |
 //! | `merge` | the segments' hits to the answer |
+//! | `ties` | which of the rows come first that are equally far away |
 //! | `stop` | cancellation, deadlines and the shared floor |
 
 mod allowed;
@@ -45,10 +46,11 @@ mod segments;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
+mod ties;
 mod vectors;
 
 pub use local::LocalSearcher;
-pub use report::{ExactWay, ExpectedRecall, SearchMetrics, SegmentGroup, Way};
+pub use report::{ExactWay, ExpectedRecall, NodeReport, SearchMetrics, SegmentGroup, Way};
 pub use request::{
     Approximate, FilterStrategy, QueryHits, SearchHit, SearchRequest, SearchResponse, Searcher, ShardSearcher,
 };

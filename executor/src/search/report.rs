@@ -1,6 +1,7 @@
 //! What a search did, segment by segment: what EXPLAIN ANALYZE shows.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use volley_index::cost::Why;
@@ -158,15 +159,52 @@ pub struct SearchMetrics {
     pub groups: Vec<SegmentGroup>,
     /// The recall to expect of the whole answer, each segment weighing as many rows as it gave.
     pub expected: ExpectedRecall,
+    /// What each process did, where not all of it was done in this one.
+    pub nodes: Vec<NodeReport>,
+}
+
+/// What one of the processes did that searched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Segments it searched.
+    pub segments: u64,
+    /// Rows it found.
+    pub rows: u64,
+    /// From the question to the answer.
+    pub time: Duration,
+}
+
+impl fmt::Display for NodeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.segments == 1 { "" } else { "s" };
+        write!(f, "{}: {} segment{plural}, {} rows", self.name, self.segments, self.rows)?;
+        write!(f, ", time={:.3}ms", self.time.as_secs_f64() * 1e3)
+    }
 }
 
 impl SearchMetrics {
+    /// Takes in what another process did, but for what is to be expected of the whole.
+    pub fn add_all(&mut self, other: &SearchMetrics) {
+        self.segments += other.segments;
+        self.distances += other.distances;
+        self.rows_filtered += other.rows_filtered;
+        self.bytes += other.bytes;
+        other.groups.iter().for_each(|group| self.add_group(group.clone()));
+        self.nodes.extend(other.nodes.iter().cloned());
+    }
+
     /// Takes in what was done in one more segment.
     pub(super) fn add(&mut self, group: SegmentGroup, bytes: u64) {
         self.segments += group.segments;
         self.distances += group.distances;
         self.rows_filtered += group.rows.saturating_sub(group.allowed);
         self.bytes += bytes;
+        self.add_group(group);
+    }
+
+    fn add_group(&mut self, group: SegmentGroup) {
         match self.groups.binary_search_by_key(&group.way, |known| known.way) {
             Ok(at) => self.groups[at].add(&group),
             Err(at) => self.groups.insert(at, group),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::SortOptions;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::PhysicalExpr;
@@ -37,6 +38,9 @@ pub struct SearchRequest {
     pub k: usize,
     /// Whether every row that is as far away as the k-th is wanted too, for the caller's own tie-breakers.
     pub ties: bool,
+    /// How the first columns of `projection` decide between those, where the caller says it: then no more than k rows are given,
+    /// the first by distance, these columns and the row id.
+    pub tie_order: Vec<SortOptions>,
     /// What found rows satisfy; its column `i` is `filter_columns[i]`. Deterministic.
     pub filter: Option<Arc<dyn PhysicalExpr>>,
     /// The columns of the filter.
@@ -77,6 +81,9 @@ impl SearchRequest {
         }
         if self.floor.as_ref().is_some_and(|floor| floor.len() != self.query_count()) {
             return bad("one floor per query is needed".into());
+        }
+        if self.tie_order.len() > self.projection.len() {
+            return bad("what decides between ties has to be among the columns wanted".into());
         }
         Ok(())
     }
@@ -161,7 +168,7 @@ pub struct SearchHit {
 #[derive(Debug, Clone)]
 pub struct QueryHits {
     /// The rows, by ascending distance, those without a distance last, equal ones by row id. They are the k first of that
-    /// order, with `ties` also all that are as far away as the k-th.
+    /// order, with `ties` also all that are as far away as the k-th, unless the request says which of them are wanted.
     pub hits: Vec<SearchHit>,
     /// The columns of [`SearchRequest::projection`], one row per hit.
     pub columns: RecordBatch,
@@ -183,6 +190,11 @@ pub struct SearchResponse {
 pub trait ShardSearcher: Send + Sync + Debug {
     /// How many segments have an index of this description that cannot be used, and are searched exactly for that reason.
     async fn unusable(&self, segments: &SegmentSet, index: &IndexDefinition) -> u64;
+
+    /// Whether other processes search, so that whatever is wanted of the rows is best asked of them at once.
+    fn is_remote(&self) -> bool {
+        false
+    }
 
     /// Answers a request.
     async fn search(&self, request: SearchRequest, task: &Arc<TaskContext>) -> Result<SearchResponse>;

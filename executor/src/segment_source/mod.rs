@@ -23,9 +23,11 @@
 //! | `matching` | which rows of a segment satisfy a predicate |
 //! | `fetch` | a few rows by address |
 //! | `root` | the object store URL of the data directory |
+//! | `copies` | the same files from copies on this machine, where that store is behind a network |
 
 mod access;
 mod config;
+mod copies;
 mod fetch;
 mod footers;
 mod inline;

@@ -16,6 +16,7 @@ use volley_storage::segment::{FileRef, SegmentData};
 
 use super::SegmentSource;
 use super::access::RowAccess;
+use super::copies::SegmentCopies;
 use super::footers::FooterCachingReaders;
 use super::inline::{InlineScan, with_schema};
 use super::statistics::opening_statistics;
@@ -31,6 +32,7 @@ pub(super) fn create(
     partition: usize,
 ) -> Result<Box<dyn Morselizer>> {
     let set = &source.segments;
+    let store = SegmentCopies::over(set, store);
     let readers = FooterCachingReaders::new(Arc::clone(&store), Arc::clone(set.footers()));
     let parquet = source.parquet.clone().with_parquet_file_reader_factory(Arc::new(readers));
     let output = Arc::new(source.projection.project_schema(set.scan_schema())?);

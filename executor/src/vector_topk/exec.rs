@@ -44,13 +44,13 @@ pub type Bind<'a> = dyn Fn(&Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExp
 ///
 /// ```text
 /// input:  DataSourceExec over segments. Its file groups say which segments each partition has; it is never executed
-/// output: the tie-breakers, _rowaddr, _rowid, __distance: at most k rows a partition, ordered by distance with NULL
-///         last, then by the tie-breakers, then by row id; of several queries one batch each
+/// output: the tie-breakers, what is carried, _rowaddr, _rowid, __distance: at most k rows a partition, ordered by
+///         distance with NULL last, then by the tie-breakers, then by row id; of several queries one batch each
 /// ```
 ///
 /// It knows of its partitions only what the scan below says, so whoever slices that scan's file groups (a router, a
 /// distributed scheduler) slices the search. The rows' other columns are read later, by [`crate::fetch_rows`], once
-/// the merge above has decided which k rows of all partitions win.
+/// the merge above has decided which k rows of all partitions win; where other processes search, they carry them along.
 #[derive(Debug, Clone)]
 pub struct VectorTopKExec {
     topk: TopK,
@@ -77,7 +77,7 @@ impl VectorTopKExec {
         let Some(dimension) = vector_dimension(column.data_type()) else {
             return internal_err!("column {} is no vector", column.name());
         };
-        let schema = output_schema(&segments, &topk.ties)?;
+        let schema = output_schema(&segments, &topk.ties, &topk.carried)?;
         let order = output_order(&schema, &topk.ties)?;
         // A scan of no segments may have no partition, but every plan has to put out something.
         let partitions = input.output_partitioning().partition_count().max(1);
@@ -183,6 +183,7 @@ impl VectorTopKExec {
             dim: self.dimension,
             k: topk.k,
             ties: !topk.ties.is_empty(),
+            tie_order: topk.ties.iter().map(|tie| tie.options).collect(),
             filter: topk.filter.as_ref().map(|filter| Arc::clone(&filter.predicate)),
             filter_columns: topk.filter.as_ref().map(|filter| filter.columns.clone()).unwrap_or_default(),
             approximate: match &topk.precision {
@@ -190,7 +191,7 @@ impl VectorTopKExec {
                 Precision::Approximate { approximate, .. } => Some(approximate.clone()),
             },
             floor: topk.bound.map(|bound| vec![bound; count].into()),
-            projection: topk.ties.iter().map(|tie| tie.column).collect(),
+            projection: topk.ties.iter().map(|tie| tie.column).chain(topk.carried.iter().copied()).collect(),
             deadline: None,
         })
     }

@@ -37,6 +37,8 @@ pub struct TopK {
     pub k: usize,
     /// What decides between equal distances, before the row id does.
     pub ties: Vec<TieBreaker>,
+    /// Other columns that the search gives with its rows, because whoever searches is nearer to them than whoever asks.
+    pub carried: Vec<FieldId>,
     /// What found rows satisfy.
     pub filter: Option<SearchFilter>,
     /// The largest distance wanted; rows without a distance are not, then.

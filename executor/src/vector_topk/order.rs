@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use volley_storage::ids::FieldId;
 use volley_storage::segment::ROW_ID_COLUMN;
 
 use super::{DISTANCE_COLUMN, TieBreaker};
@@ -19,11 +20,12 @@ use crate::segment_set::{ROW_ADDRESS_COLUMN, SegmentSet};
 const DISTANCE_ORDER: SortOptions = SortOptions { descending: false, nulls_first: false };
 const ROW_ID_ORDER: SortOptions = SortOptions { descending: false, nulls_first: false };
 
-/// What a search puts out: the tie-breakers, [`ROW_ADDRESS_COLUMN`], [`ROW_ID_COLUMN`], [`DISTANCE_COLUMN`].
-pub(super) fn output_schema(set: &SegmentSet, ties: &[TieBreaker]) -> Result<SchemaRef> {
-    let mut fields = Vec::with_capacity(ties.len() + 3);
-    for tie in ties {
-        fields.push(Arc::clone(&set.schema().arrow.fields()[set.column_index(tie.column)?]));
+/// What a search puts out: the tie-breakers, the columns that it carries, [`ROW_ADDRESS_COLUMN`], [`ROW_ID_COLUMN`],
+/// [`DISTANCE_COLUMN`].
+pub(super) fn output_schema(set: &SegmentSet, ties: &[TieBreaker], carried: &[FieldId]) -> Result<SchemaRef> {
+    let mut fields = Vec::with_capacity(ties.len() + carried.len() + 3);
+    for column in ties.iter().map(|tie| tie.column).chain(carried.iter().copied()) {
+        fields.push(Arc::clone(&set.schema().arrow.fields()[set.column_index(column)?]));
     }
     fields.push(Arc::new(Field::new(ROW_ADDRESS_COLUMN, DataType::UInt64, false)));
     fields.push(Arc::new(Field::new(ROW_ID_COLUMN, DataType::UInt64, false)));
@@ -36,13 +38,15 @@ pub(super) fn output_order(schema: &SchemaRef, ties: &[TieBreaker]) -> Result<Le
     let key = |index: usize, options: SortOptions| {
         PhysicalSortExpr::new(Arc::new(Column::new(schema.field(index).name(), index)), options)
     };
-    let mut keys = vec![key(ties.len() + 2, DISTANCE_ORDER)];
+    // The last columns are the row id and the distance.
+    let columns = schema.fields().len();
+    let mut keys = vec![key(columns - 1, DISTANCE_ORDER)];
     keys.extend(ties.iter().enumerate().map(|(index, tie)| key(index, tie.options)));
-    keys.push(key(ties.len() + 1, ROW_ID_ORDER));
+    keys.push(key(columns - 2, ROW_ID_ORDER));
     LexOrdering::new(keys).ok_or_else(|| Error::Internal { detail: "a search has no order".into() }.into())
 }
 
-/// Hits, with their tie-breakers in `columns`, as the k first rows of the output.
+/// Hits, with their tie-breakers and what is carried in `columns`, as the k first rows of the output.
 pub(super) fn output_batch(
     schema: &SchemaRef,
     ties: &[TieBreaker],
@@ -64,9 +68,9 @@ pub(super) fn output_batch(
         values: Arc::clone(batch.column(index)),
         options: Some(options),
     };
-    let mut keys = vec![column(ties.len() + 2, DISTANCE_ORDER)];
+    let mut keys = vec![column(batch.num_columns() - 1, DISTANCE_ORDER)];
     keys.extend(ties.iter().enumerate().map(|(index, tie)| column(index, tie.options)));
-    keys.push(column(ties.len() + 1, ROW_ID_ORDER));
+    keys.push(column(batch.num_columns() - 2, ROW_ID_ORDER));
     let first = lexsort_to_indices(&keys, Some(k))?;
     Ok(take_record_batch(&batch, &first)?)
 }

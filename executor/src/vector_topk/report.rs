@@ -40,6 +40,10 @@ impl fmt::Display for Report {
             write!(f, ", measured_recall={measured:.3}")?;
         }
         write!(f, ", returned={} of {}", self.returned, self.requested)?;
+        if !self.metrics.nodes.is_empty() {
+            let nodes: Vec<String> = self.metrics.nodes.iter().map(ToString::to_string).collect();
+            write!(f, ", nodes=[{}]", nodes.join("; "))?;
+        }
         write!(f, ", time={:.3}ms", self.time.as_secs_f64() * 1e3)
     }
 }
@@ -52,7 +56,8 @@ pub(super) async fn measured_recall(
     task: &Arc<TaskContext>,
 ) -> Result<f64> {
     let k = request.k;
-    let exact = SearchRequest { approximate: None, projection: Vec::new(), ..request };
+    let exact =
+        SearchRequest { approximate: None, projection: Vec::new(), ties: false, tie_order: Vec::new(), ..request };
     let exact = searcher.search(exact, task).await?;
     let truth = exact.queries.first().map_or(&[][..], |query| query.hits.as_slice());
     let Some(last) = truth.get(..k.min(truth.len())).and_then(<[SearchHit]>::last) else { return Ok(1.0) };

@@ -17,6 +17,7 @@ fn topk(k: usize) -> TopK {
         query: Query::Constant([0.0, 0.0].into()),
         k,
         ties: vec![TieBreaker { column: ID, options: Default::default() }],
+        carried: Vec::new(),
         filter: None,
         bound: None,
         precision: Precision::Exact(ExactReason::NoIndex),

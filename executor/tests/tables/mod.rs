@@ -236,6 +236,7 @@ impl Search {
             query: Query::Constant((0..DIM).map(|i| i as f32 / DIM as f32).collect()),
             k: K,
             ties: Vec::new(),
+            carried: Vec::new(),
             filter: None,
             bound: None,
             precision: Precision::Exact(ExactReason::NoIndex),

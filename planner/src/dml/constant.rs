@@ -11,10 +11,11 @@ use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Values};
 use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_plan::PhysicalExpr;
 use volley_executor::functions::is_vector_cast;
 
 /// More rows are worth planning: there are threads for them.
-const ROWS_MAX: usize = 1024;
+pub(super) const ROWS_MAX: usize = 1024;
 
 /// The rows of an INSERT's plan where they are a few constants; `None` for any other plan, for constants that depend on the
 /// time, and where something is wrong with them, which planning says best.
@@ -26,7 +27,7 @@ fn computed(state: &SessionState, plan: &LogicalPlan) -> Result<Option<RecordBat
     // The rules that make expressions mean what they do in SQL; those that make plans fast have nothing to do here.
     let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
     let Some((projection, values)) = values_of(&analyzed) else { return Ok(None) };
-    let props = ExecutionProps { config_options: Some(Arc::clone(state.config_options())), ..ExecutionProps::new() };
+    let props = props(state);
     let context = PhysicalPlanningContext::default();
     let nothing = DFSchema::empty();
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
@@ -43,17 +44,37 @@ fn computed(state: &SessionState, plan: &LogicalPlan) -> Result<Option<RecordBat
     let given: SchemaRef = Arc::clone(values.schema.inner());
     let count = RecordBatchOptions::new().with_row_count(Some(values.values.len()));
     let given = RecordBatch::try_new_with_options(given, columns, &count)?;
-    let mut assigned = Vec::with_capacity(projection.expr.len());
-    for expr in &projection.expr {
-        let array = create_physical_expr(expr, &values.schema, &props, &context)?.evaluate(&given)?;
-        assigned.push(array.into_array(given.num_rows())?);
-    }
-    let schema = Arc::clone(projection.schema.inner());
-    Ok(Some(RecordBatch::try_new_with_options(schema, assigned, &count)?))
+    evaluated(&assigned(state, projection, values)?, &given, projection.schema.inner()).map(Some)
+}
+
+fn props(state: &SessionState) -> ExecutionProps {
+    ExecutionProps { config_options: Some(Arc::clone(state.config_options())), ..ExecutionProps::new() }
+}
+
+/// What fills the columns of the table, computed from the columns of the values.
+pub(super) fn assigned(
+    state: &SessionState,
+    projection: &Projection,
+    values: &Values,
+) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    let (props, context) = (props(state), PhysicalPlanningContext::default());
+    projection.expr.iter().map(|expr| create_physical_expr(expr, &values.schema, &props, &context)).collect()
+}
+
+/// The rows that expressions make of the given ones.
+pub(super) fn evaluated(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    given: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let rows = given.num_rows();
+    let columns = exprs.iter().map(|expr| expr.evaluate(given)?.into_array(rows)).collect::<Result<_>>()?;
+    let count = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &count)?)
 }
 
 /// A projection of a few rows that are written out.
-fn values_of(plan: &LogicalPlan) -> Option<(&Projection, &Values)> {
+pub(super) fn values_of(plan: &LogicalPlan) -> Option<(&Projection, &Values)> {
     let LogicalPlan::Projection(projection) = plan else { return None };
     let LogicalPlan::Values(values) = projection.input.as_ref() else { return None };
     let exprs = || values.values.iter().flatten().chain(&projection.expr);

@@ -128,7 +128,7 @@ fn name_parameters(cell: &mut Expr) {
 }
 
 /// What VALUES of an INSERT mean that VALUES elsewhere do not.
-fn prepare_values(
+pub(super) fn prepare_values(
     schema: &TableSchema,
     targets: &[usize],
     whole_table: bool,

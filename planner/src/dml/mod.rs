@@ -11,6 +11,7 @@ mod copy;
 mod delete;
 mod insert;
 mod parquet_footer;
+mod plain_rows;
 
 pub use assign::{AssignmentMode, assign_columns};
 pub use constant::constant_rows;
@@ -18,3 +19,4 @@ pub use copy::{columns_by_name, first_file, plan_copy_from};
 pub use delete::plan_delete;
 pub use insert::{plan_insert, plan_insert_many};
 pub(crate) use parquet_footer::check_footers;
+pub use plain_rows::{PlainInsert, PlainRows};

@@ -14,11 +14,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volley_storage::ErrorKind;
+use volley_storage::store::Consistency;
 
 use crate::error::{Error, ObjectKind, Result};
 
 pub use table::{SETTINGS, Setting, SettingType};
 pub use units::{format_bytes, parse_bytes};
+
+/// For how long a session may miss what others committed.
+const SESSION_MS: i64 = 1_000;
+/// For how long anybody may.
+const EVENTUAL_MS: i64 = 60_000;
 
 /// A session's settings: those that were set, over the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,6 +154,20 @@ impl Settings {
     /// `volley.plan_cache`: whether searches that are asked again are kept planned.
     pub fn plan_cache(&self) -> bool {
         self.of_ours("volley.plan_cache") != "off"
+    }
+
+    /// `volley.consistency`: how fresh the versions that a query sees have to be, on a store that is behind a network or not.
+    pub fn consistency(&self, is_remote: bool) -> Consistency {
+        match self.of_ours("volley.consistency") {
+            "session" => Consistency::Within(SESSION_MS),
+            "bounded" => {
+                let staleness = units::parse_duration(self.of_ours("volley.max_staleness")).unwrap_or_default();
+                Consistency::Within(i64::try_from(staleness.as_millis()).unwrap_or(EVENTUAL_MS).min(EVENTUAL_MS))
+            }
+            "eventual" => Consistency::Within(EVENTUAL_MS),
+            "auto" if is_remote => Consistency::Within(SESSION_MS),
+            _ => Consistency::Strong,
+        }
     }
 
     /// `volley.vector_topk`: whether the planner may use the vector top-k node.

@@ -24,7 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use volley_executor::fetch_rows::FetchRowsExec;
-use volley_executor::search::{Approximate, FilterStrategy};
+use volley_executor::search::{Approximate, FilterStrategy, Searcher};
 use volley_executor::segment_source::SegmentSource;
 use volley_executor::vector_topk::{ExactReason, Precision, Query, SearchFilter, TieBreaker, TopK, VectorTopKExec};
 use volley_storage::ids::FieldId;
@@ -91,21 +91,23 @@ impl ExtensionPlanner for VectorTopKPlanner {
             column: tie.column.field,
             options: SortOptions { descending: !tie.asc, nulls_first: tie.nulls_first },
         });
-        let topk = TopK {
-            column: search.column.field,
-            metric: search.metric,
-            query,
-            k: search.k,
-            ties: ties.collect(),
-            filter,
-            bound: search.bound.map(|bound| bound.0),
-            precision: precision(&search.precision, session),
-        };
         let columns = node.input.schema().fields().iter().map(|field| match field_id(field) {
             Some(id) => Ok(id),
             None => internal_err!("column {} of a Volley table has no id", field.name()),
         });
         let columns = columns.collect::<Result<Vec<FieldId>>>()?;
+        let ties: Vec<TieBreaker> = ties.collect();
+        let topk = TopK {
+            column: search.column.field,
+            metric: search.metric,
+            query,
+            k: search.k,
+            carried: carried(&columns, &ties, session),
+            ties,
+            filter,
+            bound: search.bound.map(|bound| bound.0),
+            precision: precision(&search.precision, session),
+        };
         let searched = VectorTopKExec::try_new(topk, in_one_partition(scan)?)?;
         let set = Arc::clone(searched.segments());
         let order = searched.order().clone();
@@ -129,6 +131,14 @@ pub(crate) fn in_one_partition(scan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
         .with_output_partitioning(Some(Partitioning::UnknownPartitioning(1)))
         .build();
     Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The columns that a search gives with its rows: where other processes search, all that are wanted of them, so that nobody
+/// has to be asked twice.
+fn carried(columns: &[FieldId], ties: &[TieBreaker], session: &dyn Session) -> Vec<FieldId> {
+    let is_remote = session.config().get_extension::<Searcher>().is_some_and(|searcher| searcher.0.is_remote());
+    let is_carried = |id: &&FieldId| is_remote && ties.iter().all(|tie| tie.column != **id);
+    columns.iter().filter(is_carried).copied().collect()
 }
 
 /// What the query demands, completed by the session's settings.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use volley_storage::ErrorKind;
 use volley_storage::ids::TableId;
@@ -15,10 +16,34 @@ use crate::error::{Error, Result};
 const INDEXED_ROWS_MIN: u64 = 1_000;
 
 impl Indexer {
+    /// A session of this process has written a table: what it left without an index is looked for, if it wants that, and left
+    /// alone otherwise, by the coordinator that looks after the tables too.
+    pub(crate) fn written(self: &Arc<Self>, table: TableId, index: bool) {
+        if index {
+            self.left.lock().remove(&table);
+            self.look_after(table);
+        } else if self.helpers.is_some() {
+            self.left.lock().insert(table);
+        }
+    }
+
+    /// Looks after tables that have changed, whoever changed them, except those that a session wants left alone. Tables that
+    /// are gone are forgotten.
+    pub(crate) fn look_after_all(self: &Arc<Self>, changed: &[TableId], gone: &[TableId]) {
+        let left = {
+            let mut left = self.left.lock();
+            gone.iter().for_each(|table| {
+                left.remove(table);
+            });
+            left.clone()
+        };
+        changed.iter().filter(|table| !left.contains(table)).for_each(|table| self.look_after(*table));
+    }
+
     /// Looks, in the background, for segments of a table that lack an index of it, and builds what is missing. One job
     /// for each table: where one runs already, it looks once more when it is done.
     pub(crate) fn look_after(self: &Arc<Self>, table: TableId) {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || !self.active.load(Ordering::Acquire) {
             return;
         }
         let mut jobs = self.jobs.lock();
@@ -46,8 +71,7 @@ impl Indexer {
             // A fault there is no reason not to index what there is.
             _ = settling => {}
         }
-        // Half of the processors, so that queries have the other half.
-        let threads = (self.threads / 2).max(1);
+        let threads = self.threads_in_background();
         let terms = Terms { least_rows: INDEXED_ROWS_MIN, anew: HashSet::new(), threads, lenient: true };
         for definition in indexes {
             let stopped = self.stop.clone();

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use volley_executor::maintenance::{IndexJob, build_index, index_facts};
+use futures::future::join_all;
+use volley_executor::maintenance::{IndexJob, index_facts};
 use volley_storage::ErrorKind;
 use volley_storage::ids::SegmentId;
 use volley_storage::segment::{Segment, SegmentData};
 use volley_storage::snapshot::Snapshot;
 use volley_storage::store::Consistency;
 
-use super::memory::build_bytes;
 use super::{Indexer, Work, dropped_meanwhile};
 use crate::error::{Error, Result};
+use crate::progress::RowsDone;
 
 /// Which segments are built, and on what terms.
 #[derive(Debug)]
@@ -27,10 +29,10 @@ pub(crate) struct Terms {
     pub(crate) lenient: bool,
 }
 
-/// The segment whose turn it is.
+/// The segments whose turn it is.
 struct Next {
-    segment: Arc<Segment>,
-    /// Segments that come after it, as far as is known.
+    segments: Vec<Arc<Segment>>,
+    /// Segments that come after them, as far as is known.
     others: usize,
 }
 
@@ -59,15 +61,24 @@ impl Indexer {
                 return Err(dropped_meanwhile());
             }
             let snapshot = self.store.snapshot(work.table, Consistency::Strong).await?;
-            let Some(next) = next_segment(&snapshot, work, terms, &tried) else { return Ok(()) };
-            let id = next.segment.id;
-            let what = format!("indexing segment {} of {}", tried.len() + 1, tried.len() + 1 + next.others);
-            tried.insert(id);
-            match self.build_segment(work, terms, snapshot, next.segment, what).await {
-                Err(error) if terms.lenient && concerns_one_segment(&error) => {
-                    tracing::warn!(%error, table = %work.table, segment = %id, "a segment is not indexed");
+            let next = next_segments(&snapshot, work, terms, &tried, self.parallel(work.table));
+            if next.segments.is_empty() {
+                return Ok(());
+            }
+            let progress = announce(work, &next, tried.len());
+            tried.extend(next.segments.iter().map(|segment| segment.id));
+            let builds = next.segments.into_iter().map(|segment| {
+                let id = segment.id;
+                let build = self.build_segment(work, terms, Arc::clone(&snapshot), segment, Arc::clone(&progress));
+                async move { (id, build.await) }
+            });
+            for (id, outcome) in join_all(builds).await {
+                match outcome {
+                    Err(error) if terms.lenient && concerns_one_segment(&error) => {
+                        tracing::warn!(%error, table = %work.table, segment = %id, "a segment is not indexed");
+                    }
+                    outcome => outcome?,
                 }
-                outcome => outcome?,
             }
         }
     }
@@ -78,23 +89,27 @@ impl Indexer {
         terms: &Terms,
         snapshot: Arc<Snapshot>,
         segment: Arc<Segment>,
-        what: String,
+        progress: Arc<SharedProgress>,
     ) -> Result<()> {
-        let _memory = self.reserve(build_bytes(&snapshot, &segment, &work.definition))?;
-        let (id, rows) = (segment.id, segment.rows);
+        let id = segment.id;
         let job = IndexJob {
             store: Arc::clone(&self.store),
             snapshot,
             segment,
             definition: work.definition.clone(),
             threads: terms.threads,
-            progress: work.say(what, rows),
+            progress: progress.of_one(),
             cancel: work.stopped.clone(),
         };
-        let built = build_index(job).await?;
-        let kinds = [work.definition.kind(), work.definition.calibration_kind()];
+        let built = self.build_somewhere(job, terms.lenient).await?;
         // A segment that was rewritten meanwhile is gone, and so is what was built for it: the loop finds its successor.
-        self.replace_sidecars(work, id, built, &kinds).await?;
+        match terms.anew.contains(&id) {
+            true => {
+                let kinds = [work.definition.kind(), work.definition.calibration_kind()];
+                self.replace_sidecars(work, id, built, &kinds).await?
+            }
+            false => self.add_sidecars(work, id, built).await?,
+        };
         Ok(())
     }
 
@@ -132,13 +147,42 @@ fn concerns_one_segment(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Corrupted | ErrorKind::NewerFormat)
 }
 
-fn next_segment(snapshot: &Snapshot, work: &Work, terms: &Terms, tried: &HashSet<SegmentId>) -> Option<Next> {
+fn next_segments(snapshot: &Snapshot, work: &Work, terms: &Terms, tried: &HashSet<SegmentId>, parallel: usize) -> Next {
     let mut missing = snapshot.segments.iter().filter(|segment| {
         matches!(segment.data, SegmentData::File(_))
             && segment.live_rows() >= terms.least_rows
             && !tried.contains(&segment.id)
             && (work.definition.index_of(segment).is_none() || terms.anew.contains(&segment.id))
     });
-    let segment = Arc::clone(missing.next()?);
-    Some(Next { segment, others: missing.count() })
+    let segments = missing.by_ref().take(parallel).cloned().collect();
+    Next { segments, others: missing.count() }
+}
+
+/// Says what is built now.
+fn announce(work: &Work, next: &Next, before: usize) -> Arc<SharedProgress> {
+    let (first, last) = (before + 1, before + next.segments.len());
+    let total = last + next.others;
+    let what = match last - first {
+        0 => format!("indexing segment {first} of {total}"),
+        _ => format!("indexing segments {first} to {last} of {total}"),
+    };
+    let rows = next.segments.iter().map(|segment| segment.rows).sum();
+    Arc::new(SharedProgress { of_all: work.say(what, rows), done: AtomicU64::new(0) })
+}
+
+/// The rows done of several segments together.
+struct SharedProgress {
+    of_all: RowsDone,
+    done: AtomicU64,
+}
+
+impl SharedProgress {
+    /// What hears of the rows done of one segment.
+    fn of_one(self: &Arc<Self>) -> RowsDone {
+        let (shared, before) = (Arc::clone(self), AtomicU64::new(0));
+        Arc::new(move |rows| {
+            let new = rows.saturating_sub(before.fetch_max(rows, Ordering::Relaxed));
+            (shared.of_all)(shared.done.fetch_add(new, Ordering::Relaxed) + new);
+        })
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use volley_executor::maintenance::{IndexJob, Source, calibrate_index};
+use futures::future::join_all;
+use volley_executor::maintenance::{IndexJob, Source};
 use volley_storage::ErrorKind;
 use volley_storage::segment::Segment;
 use volley_storage::snapshot::Snapshot;
@@ -10,6 +11,7 @@ use volley_storage::store::Consistency;
 
 use super::{Indexer, Work};
 use crate::error::{Error, Result};
+use crate::progress::RowsDone;
 
 /// What a measurement saw.
 #[derive(Debug, Default)]
@@ -32,22 +34,34 @@ impl Indexer {
         let mut measured = Measured::default();
         let snapshot = self.store.snapshot(work.table, Consistency::Strong).await?;
         let indexed: Vec<_> = snapshot.segments.iter().filter(|s| work.definition.index_of(s).is_some()).collect();
-        for (n, segment) in indexed.iter().enumerate() {
+        let parallel = self.parallel(work.table);
+        for (round, segments) in indexed.chunks(parallel).enumerate() {
             if work.stopped.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             let _turn = self.turn(work).await?;
-            let what = format!("measuring segment {} of {}", n + 1, indexed.len());
-            match self.calibrate_segment(work, &snapshot, segment, queries, what).await {
-                Ok(before) => {
-                    measured.segments += 1;
-                    measured.replaced += usize::from(before == Source::Queries && queries.is_none());
+            let (first, last) = (round * parallel + 1, round * parallel + segments.len());
+            let what = match last - first {
+                0 => format!("measuring segment {first} of {}", indexed.len()),
+                _ => format!("measuring segments {first} to {last} of {}", indexed.len()),
+            };
+            let progress = work.say(what, 0);
+            let jobs = segments.iter().map(|segment| {
+                let measuring = self.calibrate_segment(work, &snapshot, segment, queries, Arc::clone(&progress));
+                async move { (segment.id, measuring.await) }
+            });
+            for (id, outcome) in join_all(jobs).await {
+                match outcome {
+                    Ok(before) => {
+                        measured.segments += 1;
+                        measured.replaced += usize::from(before == Source::Queries && queries.is_none());
+                    }
+                    Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NewerFormat) => {
+                        tracing::warn!(%error, table = %work.table, segment = %id, "an index cannot be measured");
+                        measured.damaged += 1;
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NewerFormat) => {
-                    tracing::warn!(%error, table = %work.table, segment = %segment.id, "an index cannot be measured");
-                    measured.damaged += 1;
-                }
-                Err(error) => return Err(error),
             }
         }
         Ok(measured)
@@ -59,7 +73,7 @@ impl Indexer {
         snapshot: &Arc<Snapshot>,
         segment: &Arc<Segment>,
         queries: Option<&Arc<[f32]>>,
-        what: String,
+        progress: RowsDone,
     ) -> Result<Source> {
         let job = IndexJob {
             store: Arc::clone(&self.store),
@@ -67,10 +81,10 @@ impl Indexer {
             segment: Arc::clone(segment),
             definition: work.definition.clone(),
             threads: self.threads,
-            progress: work.say(what, 0),
+            progress,
             cancel: work.stopped.clone(),
         };
-        let (sidecar, before) = calibrate_index(job, queries.cloned()).await?;
+        let (sidecar, before) = self.calibrate_somewhere(job, queries.cloned()).await?;
         let kinds = [work.definition.calibration_kind()];
         // Where the segment is gone or its index was dropped meanwhile, the next look finds nothing to measure.
         self.replace_sidecars(work, segment.id, vec![sidecar], &kinds).await?;

@@ -9,20 +9,23 @@
 //! a write        commit ── acknowledged;  later, in the background: segment: build, commit ── …
 //! ```
 //!
-//! One segment at a time is built in a process, whoever asked for it, on as many threads as whoever asked may use.
+//! One segment at a time is built in a process, whoever asked for it, on as many threads as whoever asked may use. A
+//! coordinator has executors build, a segment each at the same time, and only commits.
 
 mod background;
 mod build;
 mod calibrate;
+mod job;
 mod memory;
 mod sidecars;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use volley_planner::error::Error as PlannerError;
 use volley_storage::ids::TableId;
@@ -31,7 +34,9 @@ use volley_storage::store::TableStore;
 use volley_storage::{Database, ErrorKind};
 
 pub(crate) use self::calibrate::Measured;
+pub(crate) use self::job::Job;
 
+use crate::cluster::Helpers;
 use crate::error::{Error, Result};
 use crate::memory::MemoryLedger;
 use crate::progress::{Progress, RowsDone};
@@ -44,14 +49,22 @@ pub(crate) struct Indexer {
     memory: Arc<MemoryLedger>,
     cpu: Handle,
     threads: usize,
-    /// Held while a segment is built.
+    /// The executors that do the work, on a coordinator.
+    helpers: Option<Helpers>,
+    /// Held by whoever has segments built and commits what comes of it.
     turn: Semaphore,
+    /// Held while this process computes.
+    computing: AsyncMutex<()>,
     /// Tables with a job in the background, and whether another commit came since the job looked.
     jobs: Mutex<HashMap<TableId, bool>>,
     /// Pieces of work under way that [`Indexer::idle`] waits for.
     working: Mutex<usize>,
     rested: Notify,
     stop: CancellationToken,
+    /// Whether new rows are indexed in the background by this process.
+    active: AtomicBool,
+    /// Tables that were last written here by a session without indexing in the background.
+    left: Mutex<HashSet<TableId>>,
 }
 
 /// What to build, and for whom.
@@ -79,19 +92,40 @@ impl Work {
 }
 
 impl Indexer {
-    pub(crate) fn new(database: Database, memory: Arc<MemoryLedger>, cpu: Handle, threads: usize) -> Arc<Self> {
+    /// An indexer for `threads` threads, whose work is done by `helpers` where there are any.
+    pub(crate) fn new(
+        database: Database,
+        memory: Arc<MemoryLedger>,
+        cpu: Handle,
+        threads: usize,
+        helpers: Option<Helpers>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::new(database.clone()),
             database,
             memory,
             cpu,
             threads,
+            helpers,
             turn: Semaphore::new(1),
+            computing: AsyncMutex::default(),
             jobs: Mutex::default(),
             working: Mutex::default(),
             rested: Notify::new(),
             stop: CancellationToken::new(),
+            active: AtomicBool::new(true),
+            left: Mutex::default(),
         })
+    }
+
+    /// Half of the threads, so that queries have the other half.
+    fn threads_in_background(&self) -> usize {
+        (self.threads / 2).max(1)
+    }
+
+    /// Whether new rows are indexed in the background by this process, from now on. Of several coordinators one does.
+    pub(crate) fn set_active(&self, active: bool) {
+        self.active.store(active, Ordering::Release);
     }
 
     /// Stops what runs in the background; nothing is begun any more.

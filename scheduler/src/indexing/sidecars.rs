@@ -18,6 +18,13 @@ use crate::statements::transaction;
 const CONFLICT_TRIES: usize = 16;
 
 impl Indexer {
+    /// Puts the sidecars of an index that a segment lacks beside it. Where another process has built it meanwhile, that one
+    /// stays. `false` when the segment is gone: it was rewritten or emptied.
+    pub(super) async fn add_sidecars(&self, work: &Work, segment: SegmentId, sidecars: Vec<Sidecar>) -> Result<bool> {
+        let kinds = [work.definition.kind(), work.definition.calibration_kind()];
+        self.put_sidecars(work, segment, sidecars, &kinds, true).await
+    }
+
     /// Puts sidecars beside a segment in place of those of the same index and these kinds. `false` when the segment is
     /// gone: it was rewritten or emptied.
     pub(super) async fn replace_sidecars(
@@ -27,11 +34,25 @@ impl Indexer {
         sidecars: Vec<Sidecar>,
         kinds: &[SidecarKind],
     ) -> Result<bool> {
+        self.put_sidecars(work, segment, sidecars, kinds, false).await
+    }
+
+    async fn put_sidecars(
+        &self,
+        work: &Work,
+        segment: SegmentId,
+        sidecars: Vec<Sidecar>,
+        kinds: &[SidecarKind],
+        only_where_missing: bool,
+    ) -> Result<bool> {
         let mut tries = 0;
         loop {
             tries += 1;
             let base = self.store.snapshot(work.table, Consistency::Strong).await?;
             let Some(live) = base.segments.iter().find(|live| live.id == segment) else { return Ok(false) };
+            if only_where_missing && work.definition.index_of(live).is_some() {
+                return Ok(true);
+            }
             let old = live.sidecars.iter().filter(|old| kinds.contains(&old.kind) && work.definition.owns(old));
             let detach: Vec<_> = old.map(|old| (segment, old.file.clone())).collect();
             if sidecars.is_empty() && detach.is_empty() {

@@ -17,7 +17,14 @@ impl Running {
     /// Plans the statement as far as it takes to know its parameters and its columns.
     pub(crate) async fn describe(self) -> Result<Described> {
         let statement = self.one_statement()?;
-        self.describe_statement(statement).await
+        let again = self.again(&statement);
+        let described = self.describe_statement(statement).await;
+        match again {
+            Some(statement) if self.names_may_be_old(described.as_ref().err()).await? => {
+                self.describe_statement(statement).await
+            }
+            _ => described,
+        }
     }
 
     async fn describe_statement(&self, statement: Statement) -> Result<Described> {

@@ -18,6 +18,7 @@ use volley_planner::sql::{Explain, Statement};
 use volley_planner::vector_topk::why_exact;
 
 use super::{Running, plain};
+use crate::cluster::where_it_runs;
 use crate::error::Result;
 use crate::request::QueryResult;
 
@@ -45,12 +46,16 @@ impl Running {
         // state of its own, because planning counts the names it makes up.
         let trial = catalog.state();
         let optimized = trial.optimize(&input)?;
-        if !explain.analyze {
-            trial.query_planner().create_physical_plan(&optimized, &trial).await?;
-        }
+        let lowered = match explain.analyze && self.shared.members.is_none() {
+            true => None,
+            false => Some(trial.query_planner().create_physical_plan(&optimized, &trial).await?),
+        };
         let mut notes = why_exact(&optimized)?;
         if !notes.is_empty() && !self.current.settings.vector_topk() {
             notes = vec!["the vector search is exact: volley.vector_topk is off".to_owned()];
+        }
+        if let (Some(members), Some(lowered)) = (&self.shared.members, &lowered) {
+            notes.push(where_it_runs(members, lowered));
         }
         notes.extend(kept_as.map(|statement| format!("the plan is kept: volley.plan_cache has it as {statement}")));
         let option = ExplainOption::default()

@@ -7,7 +7,8 @@ use std::time::Instant;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::DataFusionError;
-use datafusion::datasource::provider_as_source;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -86,18 +87,20 @@ impl Running {
     pub(crate) async fn ingest(self, ingest: Ingest) -> Result<u64> {
         let schema = ingest.schema.unwrap_or_else(|| self.current.settings.search_path().to_owned());
         let name = Qualified { schema, name: ingest.table };
-        let catalog = self.catalog().await?;
+        // Its modes are about what there is.
+        let this = self.strong()?;
+        let catalog = this.catalog().await?;
         let rows = rows_of(ingest.rows)?;
         let known = lookup(catalog.names(), &name)?;
         match (ingest.mode, known) {
             (IngestMode::Create, Some(taken)) => Err(duplicate(&name, taken).into()),
             (IngestMode::Append, None) => Err(undefined_table(catalog.names(), &name.schema, &name.name).into()),
-            (IngestMode::Append | IngestMode::CreateAppend, Some(_)) => self.ingest_into(&catalog, &name, rows).await,
+            (IngestMode::Append | IngestMode::CreateAppend, Some(_)) => this.ingest_into(&catalog, &name, rows).await,
             (IngestMode::Replace, Some(old)) if !matches!(old, CatalogEntry::Table { .. }) => {
                 let sentence = format!("{name} is {}, not a table; drop it first", with_article(sort_of(old)));
                 Err(PlannerError::invalid(ErrorKind::WrongObjectType, sentence).into())
             }
-            (mode, _) => self.ingest_new(&catalog, &name, rows, mode == IngestMode::Replace).await,
+            (mode, _) => this.ingest_new(&catalog, &name, rows, mode == IngestMode::Replace).await,
         }
     }
 
@@ -148,6 +151,18 @@ fn rows_of(rows: SendableRecordBatchStream) -> Result<LogicalPlan> {
     let once = Once { schema: Arc::clone(&schema), rows: Mutex::new(Some(rows)) };
     let table = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(once)])?);
     Ok(LogicalPlanBuilder::scan("rows", provider_as_source(table), None)?.build()?)
+}
+
+/// Whether a plan's rows are a stream that somebody sends: they cannot be had again.
+pub(super) fn comes_once(plan: &LogicalPlan) -> bool {
+    let is_stream = |node: &LogicalPlan| match node {
+        LogicalPlan::TableScan(scan) => {
+            source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<StreamingTable>())
+        }
+        _ => false,
+    };
+    // The walk itself has nothing to fail with.
+    plan.exists(|node| Ok(is_stream(node))).unwrap_or(true)
 }
 
 /// A stream as DataFusion's plans take one.

@@ -9,6 +9,7 @@ mod describe;
 mod explain;
 mod indexes;
 mod ingest;
+mod insert;
 mod measure;
 mod open;
 mod paths;
@@ -32,8 +33,11 @@ use datafusion::sql::parser::Statement as AstStatement;
 use datafusion::sql::sqlparser::ast;
 use volley_planner::catalog::{CATALOG, QueryCatalog};
 use volley_planner::error::{Error as PlannerError, ObjectKind};
+use volley_planner::sql::settings::Settings;
 use volley_planner::sql::{self, Statement};
-use volley_storage::catalog::CatalogEntry;
+use volley_storage::ErrorKind;
+use volley_storage::catalog::{CatalogEntry, CatalogSnapshot};
+use volley_storage::store::Consistency;
 
 use crate::drive::Limits;
 use crate::engine::Shared;
@@ -68,15 +72,43 @@ impl Running {
     pub(crate) async fn execute(mut self, found: Option<Found>) -> Result<QueryResult> {
         match self.begin(found).await? {
             ControlFlow::Break(result) => Ok(result),
-            ControlFlow::Continue(statement) => self.statement(statement).await,
+            ControlFlow::Continue(statement) => {
+                let again = self.again(&statement);
+                let answer = self.statement(statement).await;
+                match again {
+                    Some(statement) if self.names_may_be_old(answer.as_ref().err()).await? => {
+                        self.statement(statement).await
+                    }
+                    _ => answer,
+                }
+            }
         }
+    }
+
+    /// A statement for a second try, where its names may be old.
+    fn again(&self, statement: &Statement) -> Option<Statement> {
+        let may_be_old = self.consistency() != Consistency::Strong && is_content_with_less(statement);
+        may_be_old.then(|| statement.clone())
+    }
+
+    /// Whether a statement failed because of a name that another process may have made since the names were read, which are read
+    /// anew then.
+    async fn names_may_be_old(&self, error: Option<&Error>) -> Result<bool> {
+        let is_unknown =
+            error.is_some_and(|error| matches!(error.kind(), ErrorKind::UndefinedTable | ErrorKind::UndefinedSchema));
+        if is_unknown && self.consistency() != Consistency::Strong {
+            self.shared.database.catalog().snapshot().await?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// The answer, where the statement need not be read as a whole: several rows of parameters go their own way, and a template
     /// may be kept. Otherwise the statement.
     async fn begin(&mut self, found: Option<Found>) -> Result<ControlFlow<QueryResult, Statement>> {
         if let Parameters::Rows(rows) = &self.request.parameters {
-            return Ok(ControlFlow::Break(self.execute_rows(Arc::clone(rows)).await?));
+            // Rows may be done one by one, so that there is no second try.
+            return Ok(ControlFlow::Break(self.strong()?.execute_rows(Arc::clone(rows)).await?));
         }
         if let Some(found) = found
             && let Some(result) = self.by_template("SELECT", &found).await?
@@ -97,6 +129,9 @@ impl Running {
     /// Executes a statement.
     async fn statement(&self, statement: Statement) -> Result<QueryResult> {
         let tag = statement.tag();
+        if !is_content_with_less(&statement) && self.consistency() != Consistency::Strong {
+            return Box::pin(self.strong()?.statement(statement)).await;
+        }
         match statement {
             Statement::Query(query) => self.query(tag, plain(ast::Statement::Query(query))).await,
             Statement::DataFusion(statement) => self.query(tag, plain(*statement)).await,
@@ -144,9 +179,28 @@ impl Running {
         }
     }
 
-    /// The names this statement sees, read now.
+    /// How fresh what this statement sees has to be.
+    fn consistency(&self) -> Consistency {
+        self.current.settings.consistency(self.shared.store.is_remote())
+    }
+
+    /// The names, as fresh as the session wants them.
+    async fn names(&self) -> Result<Arc<CatalogSnapshot>> {
+        Ok(self.shared.database.catalog().at(self.consistency()).await?)
+    }
+
+    /// The statement as one that sees names and rows as they are now, whatever the session is content with.
+    fn strong(&self) -> Result<Self> {
+        let mut strong = self.clone();
+        let mut settings = Settings::clone(&self.current.settings);
+        settings.set("volley.consistency", "strong")?;
+        strong.current.settings = Arc::new(settings);
+        Ok(strong)
+    }
+
+    /// The names this statement sees, with what they stand for.
     async fn catalog(&self) -> Result<Arc<QueryCatalog>> {
-        let names = self.shared.database.catalog().snapshot().await?;
+        let names = self.names().await?;
         let store = Arc::clone(&self.shared.store);
         let settings = Arc::clone(&self.current.settings);
         Ok(QueryCatalog::new(names, store, Arc::clone(&self.current.template), settings))
@@ -176,6 +230,26 @@ impl Running {
     fn explain_error(&self, _state: &SessionState, error: DataFusionError) -> Error {
         Error::from(error)
     }
+}
+
+/// Whether a statement only reads, so that it may see what the session is content with. One that changes something has to see what
+/// is there: rows for a table that was dropped would be lost, and rows that were not seen would not be deleted.
+fn is_content_with_less(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_)
+            | Statement::DataFusion(_)
+            | Statement::Explain(_)
+            | Statement::CopyTo(_)
+            | Statement::Set { .. }
+            | Statement::Reset { .. }
+            | Statement::Show(_)
+            | Statement::Prepare(_)
+            | Statement::Execute { .. }
+            | Statement::Deallocate { .. }
+            | Statement::CancelQuery { .. }
+            | Statement::Nothing { .. }
+    )
 }
 
 /// A statement as DataFusion's planner takes it.

@@ -151,6 +151,17 @@ impl Running {
             ControlFlow::Break(result) => return Ok(Opened::Done(result)),
             ControlFlow::Continue(statement) => statement,
         };
+        let again = self.again(&statement).map(|statement| (self.clone(), statement));
+        let opened = self.open_statement(statement).await;
+        match again {
+            Some((running, statement)) if running.names_may_be_old(opened.as_ref().err()).await? => {
+                running.open_statement(statement).await
+            }
+            _ => opened,
+        }
+    }
+
+    async fn open_statement(self, statement: Statement) -> Result<Opened> {
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.open_query(tag, plain(ast::Statement::Query(query))).await,

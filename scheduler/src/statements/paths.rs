@@ -37,7 +37,13 @@ impl Running {
     }
 
     fn outside_data_directory(&self, path: &str, location: &ListingTableUrl) -> Result<()> {
-        let DataLocation::Local(root) = &self.shared.data else { return Ok(()) };
+        let copies = self.shared.database.env().disk_cache.as_ref();
+        let root = match (&self.shared.data, copies) {
+            (DataLocation::Local(root), _) => root.as_path(),
+            // Its files here are copies, which are mapped too.
+            (_, Some(copies)) => copies.directory(),
+            (DataLocation::Url(_) | DataLocation::Memory, None) => return Ok(()),
+        };
         let url = location.get_url();
         let (Ok(root), Ok(target)) = (root.canonicalize(), url.to_file_path()) else { return Ok(()) };
         let Some(target) = resolve(&target) else { return Ok(()) };

@@ -8,9 +8,10 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as AstStatement;
 use datafusion::sql::sqlparser::ast;
-use volley_executor::interrupt::Interrupt;
+use volley_executor::interrupt::{Deadline, Interrupt};
 use volley_executor::vector_topk::unusable_indexes;
 use volley_planner::resolve::plan_statement;
 
@@ -113,10 +114,18 @@ impl Running {
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
         let physical = state.create_physical_plan(plan).await.map_err(|error| self.explain_error(state, error))?;
         let physical = interruptible(physical, self.limits.stopped())?;
-        let interrupt = Arc::new(Interrupt(self.limits.stopped().clone()));
         let task = TaskContext::from(state);
-        let config = task.session_config().clone().with_extension(interrupt);
+        let config = self.limited(task.session_config().clone());
         Ok((physical, Arc::new(task.with_session_config(config))))
+    }
+
+    /// The configuration with what plan nodes need to know of the query's limits.
+    pub(super) fn limited(&self, config: SessionConfig) -> SessionConfig {
+        let config = config.with_extension(Arc::new(Interrupt(self.limits.stopped().clone())));
+        match self.limits.deadline() {
+            Some(deadline) => config.with_extension(Arc::new(Deadline(deadline))),
+            None => config,
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::sql::sqlparser::ast;
-use volley_planner::dml::{AssignmentMode, assign_columns, first_file, plan_copy_from, plan_insert};
+use volley_planner::dml::{AssignmentMode, assign_columns, first_file, plan_copy_from};
 use volley_planner::error::Error as PlannerError;
 use volley_planner::resolve::{open_external, plan_statement};
-use volley_planner::sql::{CopyFrom, CreateExternal, CreateTable, CreateView, Delete, Drop, Insert, TableOptions};
+use volley_planner::sql::{CopyFrom, CreateExternal, CreateTable, CreateView, Delete, Drop, TableOptions};
 use volley_storage::ErrorKind;
 use volley_storage::catalog::CatalogEntry;
 use volley_storage::snapshot::TableProperties;
@@ -116,20 +116,6 @@ impl Running {
             true => Ok(QueryResult::done(tag)),
             false => Ok(exists_already(tag, &name)),
         }
-    }
-
-    pub(super) async fn run_insert(&self, insert: Insert) -> Result<QueryResult> {
-        let name = self.qualify(&insert.table)?;
-        let catalog = self.catalog().await?;
-        let base = self.appendable(&catalog, &name.schema, &name.name).await?;
-        let state = catalog.state();
-        let parameters = self.parameter_fields();
-        let plan = plan_insert(&state, &name.name, &base.schema, &insert.columns, insert.source, &parameters)
-            .await
-            .map_err(|error| self.explain_error(&state, error))?;
-        let plan = self.bind(plan)?;
-        let count = self.append(&state, &base, &plan, "INSERT").await?;
-        Ok(QueryResult::affected(format!("INSERT 0 {count}"), count))
     }
 
     pub(super) async fn run_delete(&self, delete: Delete) -> Result<QueryResult> {

@@ -8,13 +8,11 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, execute_stream};
 use datafusion::sql::sqlparser::ast;
-use volley_executor::interrupt::Interrupt;
 use volley_executor::vector_topk::unusable_indexes;
 use volley_planner::catalog::QueryCatalog;
 use volley_planner::resolve::plan_statement;
 use volley_planner::template::{Planned, Template, lift};
 use volley_storage::snapshot::Snapshot;
-use volley_storage::store::Consistency;
 
 use super::query::highest_placeholder;
 use super::{Running, plain};
@@ -173,13 +171,13 @@ impl Running {
     }
 
     /// The newest version of a template's table, if the names are still those that it was planned with: one look at the head of
-    /// each log.
+    /// each log, where the session wants it.
     async fn newest(&self, cached: &CachedTemplate) -> Result<Option<Arc<Snapshot>>> {
-        if self.shared.database.catalog().snapshot().await?.version != cached.names {
+        if self.names().await?.version != cached.names {
             return Ok(None);
         }
         let (table, _) = cached.template.table();
-        Ok(Some(self.shared.store.snapshot(table, Consistency::Strong).await?))
+        Ok(Some(self.shared.store.snapshot(table, self.consistency()).await?))
     }
 
     /// Whether a template is of the newest names and of its table's newest version.
@@ -222,8 +220,7 @@ impl Running {
 
     /// The surroundings of one execution. Functions are part of the plan, so that none has to be found by name.
     pub(super) fn task(&self, cached: &CachedTemplate) -> Arc<TaskContext> {
-        let interrupt = Arc::new(Interrupt(self.limits.stopped().clone()));
-        let config = cached.config.clone().with_extension(interrupt);
+        let config = self.limited(cached.config.clone());
         let runtime = Arc::clone(self.current.template.runtime_env());
         let session = self.current.template.session_id().to_owned();
         let (scalar, higher, aggregate, window) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());

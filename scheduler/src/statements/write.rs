@@ -20,11 +20,36 @@ use volley_storage::snapshot::Snapshot;
 use volley_storage::store::Transaction;
 
 use super::Running;
+use super::ingest::comes_once;
 use crate::error::{Error, Result};
 
+/// How often rows are computed for a statement whose writers are lost.
+const WRITER_TRIES: usize = 3;
+
 impl Running {
-    /// Runs a plan whose rows are new rows of a table and commits them; returns how many there were.
+    /// Runs a plan whose rows are new rows of a table and commits them; returns how many there were. The plan is run again
+    /// when the rows were lost with an executor that wrote them.
     pub(super) async fn append(
+        &self,
+        state: &SessionState,
+        base: &Arc<Snapshot>,
+        plan: &LogicalPlan,
+        operation: &str,
+    ) -> Result<u64> {
+        let tries_max = if comes_once(plan) { 1 } else { WRITER_TRIES };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.append_once(state, base, plan, operation).await {
+                Err(Error::Storage(volley_storage::Error::WriterLost { node, .. })) if tries < tries_max => {
+                    tracing::warn!(%node, operation, "rows are computed again, because an executor that wrote them is gone");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn append_once(
         &self,
         state: &SessionState,
         base: &Arc<Snapshot>,
@@ -68,9 +93,7 @@ impl Running {
 
     /// Lets what a commit left without an index be indexed in the background, if the session wants that.
     pub(super) fn index_later(&self, table: TableId) {
-        if self.current.settings.auto_index() {
-            self.shared.indexer.look_after(table);
-        }
+        self.shared.indexer.written(table, self.current.settings.auto_index());
     }
 
     /// Commits on a task of its own: once begun, a commit is not cut short, neither by a limit nor by the client going

@@ -157,6 +157,48 @@ fn key_material_is_long_enough() {
 }
 
 #[test]
+fn a_node_needs_the_secret_and_an_address_that_others_find() {
+    let secret = file(&"k".repeat(32));
+    let config = |listen: Option<&str>, advertise: Option<&str>, secret: Option<&Path>| {
+        let options = Options {
+            cluster_listen: listen.map(str::to_owned),
+            cluster_advertise: advertise.map(str::to_owned),
+            cluster_secret_file: secret.map(Path::to_owned),
+            ..Options::default()
+        };
+        options.resolve().expect("valid").cluster
+    };
+    let here = config(None, None, Some(secret.path()));
+    let (coordinator, executor) = (here.coordinator().expect("complete"), here.executor().expect("complete"));
+    assert_eq!(coordinator.listen.to_string(), "127.0.0.1:32012");
+    assert_eq!(executor.listen.to_string(), "127.0.0.1:32011");
+    assert_eq!(executor.coordinators, [coordinator.listen.to_string()]);
+    let error = config(None, None, None).coordinator().expect_err("no secret").to_string();
+    assert!(error.starts_with("cluster_secret_file is not set"), "{error}");
+    let anywhere = config(Some("0.0.0.0:1"), None, Some(secret.path()));
+    let error = anywhere.executor().expect_err("nobody finds it").to_string();
+    assert!(error.starts_with("cluster_advertise is not set"), "{error}");
+    config(Some("0.0.0.0:1"), Some("db1"), Some(secret.path())).executor().expect("complete");
+    let short = file("short");
+    assert!(config(None, None, Some(short.path())).executor().is_err());
+    for (text, part) in [
+        ("cluster_tls_key = \"k\"", "cluster_tls_certificate is not set"),
+        ("cluster_tls_key = \"k\"\ncluster_tls_certificate = \"c\"", "cluster_tls_ca is not set"),
+        ("coordinators = \"db1\"", "a list of addresses"),
+        ("replicas = 0", "replicas cannot be 0"),
+        ("weight = 0", "weight cannot be 0"),
+        ("cluster_listen = \"nowhere\"", "cluster_listen is"),
+    ] {
+        let error = read(&[], &[], text).expect_err(text).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let config =
+        read(&[], &[("VOLLEY_CLUSTER_SECRET_FILE", "s"), ("VOLLEY_COORDINATORS", "a:1,b:2")], "").expect("valid");
+    assert_eq!(config.cluster.secret_file.as_deref(), Some(Path::new("s")));
+    assert_eq!(config.cluster.coordinators, ["a:1", "b:2"]);
+}
+
+#[test]
 fn every_option_is_documented() {
     let page = include_str!("../../../docs/server.md");
     let shown = Options::default().with_defaults().entries();

@@ -47,6 +47,10 @@ const fn bytes(name: &'static str, help: &'static str) -> Measured {
     Measured { name, help, unit: Some(Unit::Bytes), counter: false }
 }
 
+const fn seconds(name: &'static str, help: &'static str) -> Measured {
+    Measured { name, help, unit: Some(Unit::Seconds), counter: false }
+}
+
 /// A query over a system table: first the columns that are labels, then those that are metrics.
 struct Source {
     sql: &'static str,
@@ -63,6 +67,14 @@ const SOURCES: &[Source] = &[
             bytes("cache_size", "Memory of a cache"),
             counter("cache_hits", "Lookups that found what they wanted"),
             counter("cache_misses", "Lookups that did not"),
+        ],
+    },
+    Source {
+        sql: "SELECT count(*), coalesce(sum(bytes), 0) FROM volley.cache",
+        labels: &[],
+        metrics: &[
+            gauge("file_cache_files", "Copies of an object store's files on this machine"),
+            bytes("file_cache_size", "Bytes of these copies"),
         ],
     },
     Source {
@@ -91,6 +103,37 @@ const SOURCES: &[Source] = &[
             bytes("index_memory", "Those of the bytes that are in memory"),
             gauge("index_expected_recall", "Share of the ten true nearest that a search is expected to find"),
         ],
+    },
+    Source {
+        sql: "SELECT state, count(*) FROM volley.executors GROUP BY state ORDER BY 1",
+        labels: &["state"],
+        metrics: &[gauge("cluster_executors", "Executors that were heard of, by whether they are given work")],
+    },
+    Source {
+        sql: "SELECT name, ejections, shards, ready_shards FROM volley.executors",
+        labels: &["executor"],
+        metrics: &[
+            counter("cluster_ejections", "How often an executor was given up while it was live"),
+            gauge("cluster_shards", "Shards that an executor owns"),
+            gauge("cluster_ready_shards", "Those of them that it has at hand"),
+        ],
+    },
+    Source {
+        sql: "SELECT executor, task, calls, failures, retries, hedges, p95_ms / 1000 FROM volley.executor_calls",
+        labels: &["executor", "task"],
+        metrics: &[
+            counter("cluster_calls", "Calls to an executor"),
+            counter("cluster_failures", "Those that failed for a reason of the executor's"),
+            counter("cluster_retries", "Those that were made because another executor failed"),
+            counter("cluster_hedges", "Those that were made because another executor was slow"),
+            seconds("cluster_call_p95", "The time within which 95 of 100 recent calls were answered"),
+        ],
+    },
+    Source {
+        sql: "SELECT executor, task, 'sent', bytes_sent FROM volley.executor_calls \
+              UNION ALL SELECT executor, task, 'received', bytes_received FROM volley.executor_calls",
+        labels: &["executor", "task", "direction"],
+        metrics: &[counter("cluster_bytes", "Bytes of messages to and from an executor")],
     },
 ];
 

@@ -207,6 +207,31 @@ impl Value for Directories {
     }
 }
 
+/// Addresses of other processes, separated by commas; in the file a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses(pub Vec<String>);
+
+impl Value for Addresses {
+    const FORM: &'static str = "a list of addresses with their ports, such as db1:32012,db2:32012";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        Self::from_list(&items)
+    }
+
+    fn from_list(items: &[&str]) -> Option<Self> {
+        let has_port = |item: &&str| {
+            item.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        items.iter().all(has_port).then(|| Addresses(items.iter().map(|item| (*item).to_owned()).collect()))
+    }
+
+    fn to_toml(&self) -> String {
+        let items: Vec<String> = self.0.iter().map(|item| quoted(item)).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident: $form:literal, $($(#[$of:meta])* $word:ident = $text:literal,)*) => {
         $(#[$doc])*
@@ -292,6 +317,9 @@ mod tests {
         assert_eq!(parse("/a:/b"), Ok(Directories(vec!["/a".into(), "/b".into()])));
         assert_eq!(parse(""), Ok(Directories::default()));
         assert!(parse::<Directories>("a").is_err());
+        assert_eq!(parse("a:1, [::1]:2"), Ok(Addresses(vec!["a:1".into(), "[::1]:2".into()])));
+        assert_eq!(parse(""), Ok(Addresses::default()));
+        assert!(parse::<Addresses>("a").is_err() && parse::<Addresses>("a:1,:2").is_err());
         assert_eq!(parse("JSON"), Ok(LogFormat::Json));
         assert_eq!(parse::<LogLevel>("loud"), Err("\"loud\" is not error, warn, info, debug or trace".to_owned()));
         assert_eq!(parse("on"), Ok(true));

@@ -42,9 +42,7 @@ impl Served {
 #[async_trait]
 impl Deployment for Served {
     async fn connect(&self) -> Result<Box<dyn Connection>, Refusal> {
-        let endpoint = Endpoint::from_shared(self.address.clone()).map_err(|error| other(&error.to_string()))?;
-        let channel = endpoint.connect().await.map_err(|error| other(&error.to_string()))?;
-        Ok(Box::new(Client(FlightSqlServiceClient::new(channel))))
+        connect_to(&self.address).await
     }
 
     async fn stop(&self) {
@@ -54,6 +52,13 @@ impl Deployment for Served {
         }
         self.engine.close().await;
     }
+}
+
+/// A client of the server at an address such as `http://127.0.0.1:32010`.
+pub(crate) async fn connect_to(address: &str) -> Result<Box<dyn Connection>, Refusal> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| other(&error.to_string()))?;
+    let channel = endpoint.connect().await.map_err(|error| other(&error.to_string()))?;
+    Ok(Box::new(Client(FlightSqlServiceClient::new(channel))))
 }
 
 struct Client(FlightSqlServiceClient<Channel>);

@@ -10,17 +10,22 @@
 //! | `VOLLEY_TPCH_SF` | TPC-H's scale factor; 1 also compares with the published answers and limits the time | 0.1 |
 //! | `VOLLEY_TPCH_DIR` | keep the generated files and answers there | a temporary directory |
 //! | `VOLLEY_KILLS` | how often the program is killed | 20 |
+//! | `VOLLEY_MINIO` | MinIO's program, for the tests over S3; without it they are skipped | `minio` on the PATH |
+//! | `VOLLEY_STORE_COMMITS` | keys that two engines fight for over S3, with faults on the way | 40 |
+//! | `VOLLEY_STORE_KILLS` | how often the program is killed over S3 | 8 |
 //! | `VOLLEY_BIN` | the program to kill | `volley` beside the test's own directory |
 
 mod cancel;
 mod engine;
 mod indexes;
+mod kept_inserts;
 mod kept_plans;
 mod kills;
 mod memory;
 mod program;
 mod recall;
 mod repeated;
+mod stores;
 mod tpch;
 mod vectors;
 mod writers;

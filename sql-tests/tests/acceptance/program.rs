@@ -1,29 +1,8 @@
 //! The `volley` program as users run it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::process::Output;
 
-/// Where the program is: a build puts it beside the directory of the test binaries.
-static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = match std::env::var_os("VOLLEY_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let test = std::env::current_exe().expect("a path");
-            let directory = test.parent().and_then(Path::parent).expect("a build directory");
-            directory.join(format!("volley{}", std::env::consts::EXE_SUFFIX))
-        }
-    };
-    assert!(path.exists(), "{} is not there; build it first: cargo build --release -p volley", path.display());
-    path
-});
-
-/// The program with these arguments and nothing on standard input.
-pub(super) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(&*BINARY);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+pub(super) use volley_sql_tests::program::command;
 
 /// Runs the program; it must succeed. What it wrote.
 #[track_caller]

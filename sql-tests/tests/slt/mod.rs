@@ -1,7 +1,8 @@
 //! The files of `slt/` on every topology and layout, with the vector top-k node and without it.
 //!
 //! `VOLLEY_SLT=part-of-a-name` runs only the files whose path has it. `VOLLEY_SLT_COMPLETE=1` writes what the records of
-//! those files answer into them, for a person to read.
+//! those files answer into them, for a person to read. `VOLLEY_TOPOLOGIES=all` runs every layout, and DataFusion's files, on a
+//! cluster as well.
 
 mod published;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sqllogictest::Condition;
 use volley_sql_tests::layout::Layout;
+use volley_sql_tests::object_store::ObjectStore;
 use volley_sql_tests::script::{Outcome, Script, Variant, run_file};
 use volley_sql_tests::topology::Topology;
 
@@ -52,13 +54,17 @@ fn report(name: &str, outcomes: impl IntoIterator<Item = Outcome>) {
 }
 
 fn ours(layout: Layout, vector_topk: bool, on_disk: bool) {
-    ours_on(Variant { topology: Topology::Embedded, layout, vector_topk, on_disk });
+    ours_on(Variant { topology: Topology::Embedded, layout, vector_topk, on_disk, indexed: false });
 }
 
 fn ours_on(variant: Variant) {
     let runtime = runtime();
-    let files: Vec<_> =
-        files(&folder()).into_iter().filter(|file| !file.starts_with(folder().join("datafusion"))).collect();
+    let mut files = files(&folder());
+    files.retain(|file| !file.starts_with(folder().join("datafusion")));
+    if variant.indexed {
+        // Files that list the indexes there are want none but their own.
+        files.retain(|file| !std::fs::read_to_string(file).unwrap().contains("volley.vector_indexes"));
+    }
     let outcomes: Vec<_> = files.iter().map(|file| runtime.block_on(run_file(variant, file))).collect();
     report(&variant.to_string(), outcomes);
 }
@@ -93,13 +99,83 @@ fn five_files_planned_without_the_vector_node() {
 
 #[test]
 fn over_flight_sql() {
-    ours_on(Variant { topology: Topology::Server, layout: Layout::Whole, vector_topk: true, on_disk: true });
+    ours_on(Variant {
+        topology: Topology::Server,
+        layout: Layout::Whole,
+        vector_topk: true,
+        on_disk: true,
+        indexed: false,
+    });
+}
+
+#[test]
+fn five_files_with_indexes() {
+    let topology = Topology::Embedded;
+    ours_on(Variant { topology, layout: Layout::Files, vector_topk: true, on_disk: false, indexed: true });
+}
+
+#[test]
+fn five_files_on_a_cluster() {
+    ours_on(on_cluster(Layout::Files, true));
+}
+
+/// The long form: the other layouts, and without the vector node.
+#[test]
+fn every_layout_on_a_cluster() {
+    if all_topologies() {
+        for layout in [Layout::Whole, Layout::Many] {
+            ours_on(on_cluster(layout, true));
+        }
+        ours_on(on_cluster(Layout::Files, false));
+        for layout in [Layout::Files, Layout::Many] {
+            ours_on(Variant { indexed: true, ..on_cluster(layout, true) });
+        }
+    }
+}
+
+#[test]
+fn five_files_on_a_cluster_over_an_object_store() {
+    if ObjectStore::shared().is_some() {
+        let over = |layout| Variant { topology: Topology::ClusterOnObjectStore, ..on_cluster(layout, true) };
+        ours_on(over(Layout::Files));
+        if all_topologies() {
+            ours_on(over(Layout::Whole));
+            ours_on(Variant { indexed: true, ..over(Layout::Many) });
+        }
+    }
+}
+
+fn on_cluster(layout: Layout, vector_topk: bool) -> Variant {
+    Variant { topology: Topology::Cluster, layout, vector_topk, on_disk: true, indexed: false }
+}
+
+/// Whether the long form was asked for.
+fn all_topologies() -> bool {
+    std::env::var("VOLLEY_TOPOLOGIES").is_ok_and(|chosen| chosen == "all")
+}
+
+#[test]
+fn over_an_object_store() {
+    if ObjectStore::shared().is_some() {
+        for layout in [Layout::Whole, Layout::Files] {
+            ours_on(Variant {
+                topology: Topology::ObjectStore,
+                layout,
+                vector_topk: true,
+                on_disk: true,
+                indexed: false,
+            });
+        }
+    }
 }
 
 /// Every condition names a label that some variant has: a misspelt one would switch its record off for good.
 #[test]
 fn conditions_name_labels_that_exist() {
-    let known = ["whole", "files", "many", "topk", "stock", "disk", "memory", "embedded", "server", "Volley"];
+    let known = [
+        "whole", "files", "many", "topk", "stock", "disk", "memory", "embedded", "server", "cluster", "indexed",
+        "Volley",
+    ];
     for file in files(&folder()) {
         for record in sqllogictest::parse_file::<volley_sql_tests::cells::ColumnType>(&file).unwrap() {
             if let sqllogictest::Record::Condition(Condition::OnlyIf { label } | Condition::SkipIf { label }) = record {
@@ -111,7 +187,13 @@ fn conditions_name_labels_that_exist() {
 }
 
 fn complete() {
-    let variant = Variant { topology: Topology::Embedded, layout: Layout::Whole, vector_topk: true, on_disk: false };
+    let variant = Variant {
+        topology: Topology::Embedded,
+        layout: Layout::Whole,
+        vector_topk: true,
+        on_disk: false,
+        indexed: false,
+    };
     for file in files(&folder()) {
         runtime().block_on(async { Script::new(variant).await.unwrap().complete(&file).await.unwrap() });
     }

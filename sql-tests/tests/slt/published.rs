@@ -19,12 +19,13 @@ use super::{files, folder, report, runtime};
 const FILE_SECONDS_MAX: u64 = 60;
 
 async fn run(topology: Topology, layout: Layout, file: &Path) -> Outcome {
-    let variant = Variant { topology, layout, vector_topk: true, on_disk: false };
+    let on_disk = topology == Topology::Cluster;
+    let variant = Variant { topology, layout, vector_topk: true, on_disk, indexed: false };
     let records = sqllogictest::parse_file::<ColumnType>(file).unwrap();
     let mut script = Script::new(variant).await.unwrap();
     // Many of these queries have no ORDER BY and rely on the order in which DataFusion's own tables give their rows.
     script.ignore_order();
-    if topology == Topology::Server {
+    if topology != Topology::Embedded {
         script.ignore_types();
     }
     script.run(published::adapt(records)).await
@@ -45,6 +46,17 @@ fn published_by_datafusion_over_flight_sql() {
     let files = files(&folder().join("datafusion"));
     let outcomes = files.iter().map(|file| runtime.block_on(run(Topology::Server, Layout::Whole, file)));
     report("DataFusion's files over Flight SQL", outcomes);
+}
+
+/// The long form: it takes a cluster for each file.
+#[test]
+fn published_by_datafusion_on_a_cluster() {
+    if super::all_topologies() {
+        let runtime = runtime();
+        let files = files(&folder().join("datafusion"));
+        let outcomes = files.iter().map(|file| runtime.block_on(run(Topology::Cluster, Layout::Files, file)));
+        report("DataFusion's files on a cluster", outcomes);
+    }
 }
 
 /// Copies the files of `DATAFUSION_SLT` that apply, puts `skipif Volley` before the records that do not, and writes

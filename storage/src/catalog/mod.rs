@@ -16,6 +16,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::ids::TxnId;
 use crate::log::{Appended, Draft, Head, Log, LogFiles};
+use crate::store::Consistency;
 use object_store::path::Path;
 use state::CatalogState;
 use std::sync::Arc;
@@ -33,14 +34,14 @@ const APPLY_TRIES: u32 = 16;
 #[derive(Debug)]
 pub struct Catalog {
     env: Env,
-    pub(crate) log: Log<CatalogState>,
+    pub(crate) log: Arc<Log<CatalogState>>,
 }
 
 impl Catalog {
     /// Opens the catalog, creating it with the schema [`DEFAULT_SCHEMA`] where there is none.
     pub(crate) async fn open(env: Env) -> Result<Self> {
         let files = LogFiles { env: env.clone(), root: Path::from("catalog") };
-        let catalog = Self { env, log: Log::new(files, ()) };
+        let catalog = Self { env, log: Arc::new(Log::new(files, ())) };
         if catalog.log.head().await?.is_none() {
             let first = [CatalogAction::CreateSchema { name: DEFAULT_SCHEMA.into() }];
             // Another process may create the same first version at the same time; either will do.
@@ -62,9 +63,20 @@ impl Catalog {
     /// # Errors
     /// As [`Self::snapshot`].
     pub async fn recent_snapshot(&self, age_max_ms: i64) -> Result<Arc<CatalogSnapshot>> {
-        match self.log.cached().filter(|head| self.log.was_newest_within(head, age_max_ms)) {
+        match self.log.recent(age_max_ms) {
             Some(head) => Ok(head.state.snapshot.clone()),
             None => self.snapshot().await,
+        }
+    }
+
+    /// Names as fresh as a table's snapshot would have to be. No older version can be had: names are read at the newest.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub async fn at(&self, consistency: Consistency) -> Result<Arc<CatalogSnapshot>> {
+        match consistency {
+            Consistency::Within(age_max_ms) => self.recent_snapshot(age_max_ms).await,
+            Consistency::Strong | Consistency::AtLeast(_) | Consistency::Exactly(_) => self.snapshot().await,
         }
     }
 

@@ -6,9 +6,10 @@
 //! | deletes of different rows of a segment | both land, the deletion vectors united |
 //! | deletes of the same row | the first one lands, the other is a conflict: its statement runs again |
 //! | delete, removal of the segment (fold, compaction) | whichever lands first; the other is a conflict |
+//! | the same index of a segment, built twice | the first one stays, the other is a conflict |
 //! | change of schema, anything | conflict |
 
-use super::together::{Member, can_be_shared};
+use super::together::{Member, can_be_shared, is_of_store};
 use super::{Database, TableHandle, keys::NewKeys};
 use crate::error::{Error, Result};
 use crate::fold;
@@ -55,10 +56,14 @@ impl Database {
                 return Ok(Committed { snapshot: head.state.snapshot.clone(), replayed: true });
             }
             for member in members {
-                // One that was committed before, or of which nobody knows, is to be tried by itself: nothing of this landed.
-                if !matches!(self.applied_before(&table.log, &head, member).await, Ok(false)) {
-                    let detail = "a part of it may have been committed before".into();
-                    return Err(Error::Conflict { table: txn.base.table, detail });
+                match self.applied_before(&table.log, &head, member).await {
+                    Ok(false) => {}
+                    Err(error) if is_of_store(&error) => return Err(error),
+                    // One that was committed before, or of which nobody knows, is to be tried by itself: nothing of this landed.
+                    _ => {
+                        let detail = "a part of it may have been committed before".into();
+                        return Err(Error::Conflict { table: txn.base.table, detail });
+                    }
                 }
             }
             let alone = Member { txn: txn.id, base: txn.base.version };
@@ -128,7 +133,7 @@ impl Database {
 
     fn check_age(&self, txn: &Transaction) -> Result<()> {
         let now_ms = self.inner.env.clock.now_ms().max(0) as u64;
-        let oldest_ms = txn.add.iter().map(|segment| segment.id.0.timestamp_ms()).min();
+        let oldest_ms = txn.add.iter().map(|segment| segment.begun_ms).min();
         if oldest_ms.is_some_and(|staged_ms| now_ms.saturating_sub(staged_ms) > STAGED_MS_MAX) {
             let detail = "its rows were written more than a day ago and may be gone".into();
             return Err(Error::Conflict { table: txn.base.table, detail });

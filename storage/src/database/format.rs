@@ -21,6 +21,12 @@ const FORMAT_VERSION: u16 = 1;
 const FEATURES: u64 = 0;
 const LENGTH: usize = 28;
 
+/// Whether a directory has the mark, whatever it says, or a catalog without one.
+pub(super) async fn is_marked(env: &Env) -> Result<bool> {
+    let files = LogFiles { env: env.clone(), root: Path::from("catalog") };
+    Ok(files.read(&Path::from("volley.vfm")).await?.is_some() || files.read(&files.commit(Version(0))).await?.is_some())
+}
+
 /// Refuses a directory of another format; marks an empty one as of this format.
 pub(super) async fn check(env: &Env) -> Result<()> {
     let path = Path::from("volley.vfm");

@@ -20,7 +20,7 @@ const SNAPSHOTS_KEPT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct TableHandle {
     pub(crate) table: TableId,
-    pub(crate) log: Log<TableState>,
+    pub(crate) log: Arc<Log<TableState>>,
     /// Writers of this process take turns: among themselves they would only make each other try again.
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// Appends that wait to be committed together.
@@ -35,7 +35,7 @@ impl TableHandle {
         let files = LogFiles { env: env.clone(), root: table_root(table) };
         Self {
             table,
-            log: Log::new(files, table),
+            log: Arc::new(Log::new(files, table)),
             writing: tokio::sync::Mutex::default(),
             appends: Mutex::default(),
             folding: AtomicBool::new(false),
@@ -72,6 +72,10 @@ impl TableHandle {
                     Ok(head.state.snapshot.clone())
                 }
             },
+            Consistency::Within(age_max_ms) => match self.log.recent(age_max_ms) {
+                Some(head) => Ok(head.state.snapshot.clone()),
+                None => Ok(self.head().await?.state.snapshot.clone()),
+            },
             Consistency::Exactly(version) => self.pinned(version).await,
         }
     }
@@ -84,6 +88,13 @@ impl TableHandle {
         }
         if let Some(kept) = self.snapshots.lock().iter().find(|snapshot| snapshot.version == version) {
             return Ok(kept.clone());
+        }
+        // Newer than what is known here: mostly the log's end, which is a short way to read on.
+        if self.log.cached().is_none_or(|head| head.version < version) {
+            let head = self.head().await?;
+            if head.version == version {
+                return Ok(head.state.snapshot.clone());
+            }
         }
         match self.log.at(version).await? {
             Some(head) => {

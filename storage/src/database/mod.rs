@@ -22,7 +22,8 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::files::FileCache;
 use crate::ids::{SegmentId, TableId, Version};
-use crate::log::{Appended, Draft, Log};
+use crate::log::{Appended, Draft, Log, create_file};
+use crate::remote;
 use crate::schema::TableSchema;
 use crate::segment::{FileRef, Segment};
 use crate::segment_writer::{self, StageOptions};
@@ -37,7 +38,6 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 pub(crate) use handle::TableHandle;
 use object_store::path::Path;
-use object_store::{PutMode, PutOptions, PutPayload};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
@@ -66,8 +66,12 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::NewerFormat`] when a newer Volley wrote it, [`Error::Corrupted`] naming the file when the directory's
-    /// own files or the catalog are damaged. A damaged table is no reason to fail: only using it is.
+    /// own files or the catalog are damaged, [`Error::Location`] when it lies in a store on which commits are not safe. A
+    /// damaged table is no reason to fail: only using it is.
     pub async fn open(env: Env) -> Result<Database> {
+        if env.is_remote() {
+            remote::probe(&env).await?;
+        }
         format::check(&env).await?;
         let inner = Inner {
             catalog: Catalog::open(env.clone()).await?,
@@ -78,6 +82,14 @@ impl Database {
             env,
         };
         Ok(Database { inner: Arc::new(inner) })
+    }
+
+    /// Whether there is a data directory that was opened before. Nothing is created.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn exists(env: &Env) -> Result<bool> {
+        format::is_marked(env).await
     }
 
     /// The names of this data directory.
@@ -208,13 +220,15 @@ impl TableStore for Database {
             blake3: *blake3::hash(&bytes).as_bytes(),
         };
         let path = file_path(table, &file);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let reply = self.inner.env.store.put_opts(&path, PutPayload::from_bytes(bytes), options).await;
-        reply.map_err(|source| Error::store("write", &path, source))?;
+        create_file(&self.inner.env, &path, bytes).await?;
         Ok(file)
     }
 
     fn path(&self, table: TableId, file: &FileRef) -> Path {
         file_path(table, file)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.inner.env.is_remote()
     }
 }

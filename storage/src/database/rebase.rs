@@ -5,12 +5,12 @@ use super::{Database, file_path};
 use crate::deletion;
 use crate::error::{Error, Result};
 use crate::ids::{RowId, SegmentId};
+use crate::log::create_file;
 use crate::planted::{PlantedBug, planted};
-use crate::segment::{Deletes, FileRef, RowIds, Segment};
+use crate::segment::{Deletes, FileRef, RowIds, Segment, Sidecar};
 use crate::store::{StagedSegment, Transaction};
 use crate::table::{TableAction, TableCommit, TableState, shard_of};
 use bytes::Bytes;
-use object_store::{PutMode, PutOptions, PutPayload};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Database {
             actions.push(TableAction::Add(Arc::new(segment)));
         }
         for (segment, sidecar) in &txn.attach {
-            live(txn, state, *segment)?;
+            check_attach(txn, live(txn, state, *segment)?, sidecar)?;
             actions.push(TableAction::Attach { segment: *segment, sidecar: sidecar.clone() });
         }
         for (segment, file) in &txn.detach {
@@ -128,9 +128,7 @@ impl Database {
             blake3: *blake3::hash(&bytes).as_bytes(),
         };
         let path = file_path(txn.base.table, &file);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let reply = self.inner.env.store.put_opts(&path, PutPayload::from_bytes(bytes), options).await;
-        reply.map_err(|source| Error::store("write", &path, source))?;
+        create_file(&self.inner.env, &path, bytes).await?;
         Ok(Deletes::File { file, count: bitmap.len() })
     }
 }
@@ -152,6 +150,22 @@ fn added(staged: &StagedSegment, state: &TableState, next: RowId) -> Segment {
 
 fn live<'a>(txn: &Transaction, state: &'a TableState, id: SegmentId) -> Result<&'a Arc<Segment>> {
     state.segment(id).ok_or_else(|| conflict(txn, format!("segment {id} was rewritten")))
+}
+
+/// Two builders of one index do not see each other: the first one's sidecar stays, or the segment would have two for good.
+fn check_attach(txn: &Transaction, live: &Segment, sidecar: &Sidecar) -> Result<()> {
+    let of_base = txn.base.segments.iter().find(|segment| segment.id == live.id);
+    let is_known = |file: &FileRef| {
+        let is_detached = txn.detach.iter().any(|(id, gone)| *id == live.id && gone.path == file.path);
+        is_detached || of_base.is_some_and(|base| base.sidecars.iter().any(|old| old.file.path == file.path))
+    };
+    let is_twin = |other: &Sidecar| {
+        other.kind == sidecar.kind && other.columns == sidecar.columns && other.parameters == sidecar.parameters
+    };
+    match live.sidecars.iter().any(|other| is_twin(other) && !is_known(&other.file)) {
+        true => Err(conflict(txn, format!("segment {} was indexed", live.id))),
+        false => Ok(()),
+    }
 }
 
 fn base_segment(txn: &Transaction, id: SegmentId) -> Result<&Arc<Segment>> {

@@ -1,11 +1,13 @@
 use super::*;
 use crate::ErrorKind;
+use crate::cache::DiskCache;
 use crate::environments::memory_env;
 use crate::fixtures::{begin, delete, ids, insert, read, table};
 use crate::ids::TxnId;
-use crate::segment::SegmentData;
+use crate::segment::{SegmentData, Sidecar, SidecarKind};
 use futures::future::join_all;
 use object_store::ObjectStoreExt;
+use std::time::Duration;
 
 /// Two processes on one data directory.
 async fn two() -> (Database, Database) {
@@ -218,8 +220,7 @@ async fn rows_staged_long_ago_are_refused() {
     let (a, _) = two().await;
     let t = table(&a, false).await;
     let mut txn = insert(&a, t, &[1]).await.unwrap();
-    let old_ms = txn.add[0].id.0.timestamp_ms() - 25 * 3600 * 1000;
-    txn.add[0].id = SegmentId(ulid::Ulid::from_parts(old_ms, 1));
+    txn.add[0].begun_ms -= 25 * 3600 * 1000;
     assert_eq!(a.commit(txn).await.unwrap_err().kind(), ErrorKind::Conflict);
     let nothing = begin(&a, t, "NOTHING").await.unwrap();
     assert_ne!(nothing.id, TxnId(ulid::Ulid::nil()));
@@ -316,4 +317,69 @@ async fn what_is_wrong_with_one_append_is_its_own_error() {
     let keys: Vec<String> = done.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
     assert!(keys[0].contains('2') && keys[1].contains('1'), "{keys:?}");
     assert_eq!(ids(&a, t).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn of_two_builders_of_one_index_one_lands() {
+    let (a, b) = two().await;
+    let t = table(&a, false).await;
+    a.commit(insert(&a, t, &[1, 2]).await.unwrap()).await.unwrap();
+    let build = async |database: &Database, name: &str, method: &str| {
+        let mut txn = begin(database, t, "INDEX").await.unwrap();
+        let segment = txn.base.segments[0].clone();
+        let file = database.put_sidecar(t, segment.id, name, name.to_owned().into()).await.unwrap();
+        let kind = SidecarKind::Index(method.to_owned());
+        let sidecar = Sidecar { kind, columns: Vec::new(), parameters: Vec::new(), format_version: 1, file };
+        let twins = segment.sidecars.iter().filter(|old| old.kind == sidecar.kind);
+        txn.detach = twins.map(|old| (segment.id, old.file.clone())).collect();
+        txn.attach = vec![(segment.id, sidecar)];
+        txn
+    };
+    let (one, two) = (build(&a, "1", "x").await, build(&b, "2", "x").await);
+    let other = build(&b, "3", "y").await;
+    a.commit(one).await.unwrap();
+    assert_eq!(b.commit(two).await.unwrap_err().kind(), ErrorKind::Conflict);
+    b.commit(other).await.unwrap();
+    // Built anew in the place of the first by both.
+    let (four, five) = (build(&a, "4", "x").await, build(&b, "5", "x").await);
+    b.commit(five).await.unwrap();
+    assert_eq!(a.commit(four).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let snapshot = a.snapshot(t, Consistency::Strong).await.unwrap();
+    let mut names: Vec<_> = snapshot.segments[0].sidecars.iter().map(|s| &s.file.path).collect();
+    names.sort_unstable();
+    assert_eq!(names.len(), 2);
+    assert!(names[0].ends_with("/3") && names[1].ends_with("/5"), "{names:?}");
+}
+
+#[tokio::test]
+async fn segments_are_as_old_as_this_process_says() {
+    let database = Database::open(memory_env()).await.unwrap();
+    let t = table(&database, false).await;
+    let day_ms = 24 * 3600 * 1000;
+    // Named by a clock that is days behind.
+    let mut txn = insert(&database, t, &[1]).await.unwrap();
+    let begun_ms = txn.add[0].begun_ms;
+    txn.add[0].id.0 = ulid::Ulid::from_parts(begun_ms - 3 * day_ms, 1);
+    database.commit(txn).await.unwrap();
+    let mut late = insert(&database, t, &[2]).await.unwrap();
+    late.add[0].begun_ms -= day_ms + 60_000;
+    assert_eq!(database.commit(late).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(ids(&database, t).await, [1]);
+}
+
+#[tokio::test]
+async fn over_a_network_newer_versions_are_looked_for_ahead_of_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let copies = Arc::new(DiskCache::open(Some(directory.path()), None).unwrap());
+    let env = Env { disk_cache: Some(copies), ..memory_env() };
+    let (a, b) = (Database::open(env.clone()).await.unwrap(), Database::open(env).await.unwrap());
+    let t = table(&a, false).await;
+    let seen = async || b.snapshot(t, Consistency::Within(1_000)).await.unwrap().version;
+    assert_eq!(seen().await, Version(0));
+    a.commit(insert(&a, t, &[1]).await.unwrap()).await.unwrap();
+    assert_eq!(seen().await, Version(0));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(seen().await, Version(0), "nobody waits for the look at the store");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(seen().await, Version(1));
 }

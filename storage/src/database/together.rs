@@ -6,10 +6,11 @@
 //! ```
 //! So a commit holds what came while the one before it was being written, and an append that nobody else is in the way of
 //! is committed by itself, at once. The commit's record names its members, so that each can be found again. Where the
-//! whole is refused each member is committed by itself, to learn what is wrong with it and not with the others.
+//! whole is refused each member is committed by itself, to learn what is wrong with it and not with the others; where it is the
+//! store that fails, it fails for all of them.
 
 use super::{Database, TableHandle};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TxnId, Version};
 use crate::store::{Committed, Transaction};
 use std::collections::{BTreeMap, VecDeque};
@@ -46,6 +47,11 @@ pub(super) fn can_be_shared(txn: &Transaction) -> bool {
     let Transaction { add, delete, remove, attach, detach, idempotency, .. } = txn;
     let changes = delete.is_empty() && remove.is_empty() && attach.is_empty() && detach.is_empty();
     changes && idempotency.is_none() && !add.is_empty() && add.iter().all(|staged| !staged.has_row_id_column)
+}
+
+/// Whether it is the store that failed, whatever was to be committed.
+pub(super) fn is_of_store(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::DiskFull)
 }
 
 /// The task that serves a table's queue, until nobody waits.
@@ -103,6 +109,7 @@ impl Database {
 
     /// Commits a group and answers its members.
     async fn commit_group(&self, table: &TableHandle, group: Vec<Waiting>) {
+        let mut failure = None;
         if let Some((whole, members)) = self.whole(&group) {
             match self.commit_in_turn(table, &whole, &members).await {
                 Ok(committed) => {
@@ -117,11 +124,21 @@ impl Database {
                     return;
                 }
                 // Refused as a whole; nothing of it landed.
-                Err(_) => {}
+                Err(error) => failure = Some(error).filter(is_of_store),
             }
         }
         for Waiting { txn, answer } in group {
-            drop(answer.send(self.commit_in_turn(table, &txn, &[]).await));
+            // Whoever gave up meanwhile never began.
+            if answer.is_closed() {
+                continue;
+            }
+            let outcome = match &failure {
+                // Each by itself would wait for the same store, one after the other.
+                Some(error) => Err(error.shared()),
+                None => self.commit_in_turn(table, &txn, &[]).await,
+            };
+            failure = failure.or(outcome.as_ref().err().filter(|error| is_of_store(error)).map(Error::shared));
+            drop(answer.send(outcome));
         }
     }
 

@@ -1,7 +1,9 @@
 //! Verifying a data directory: every log, file and checksum, naming each thing that is wrong.
 
 use super::{Database, file_path, format, table_root};
+use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::files::FileCache;
 use crate::ids::{SegmentId, TableId, Version};
 use crate::log::{Log, LogState};
 use crate::segment::{Deletes, FileRef, Segment};
@@ -77,7 +79,8 @@ impl Database {
                 vectors.remove(&file.path);
             }
         }
-        let files = &self.inner.files;
+        // Past the copies on this machine: it is the store's files that are checked.
+        let files = &FileCache::new(Env { disk_cache: None, ..self.inner.env.clone() });
         for file in vectors.values() {
             let path = file_path(table, file);
             report.files += 1;

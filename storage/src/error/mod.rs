@@ -48,6 +48,9 @@ pub enum Error {
     /// A version that time travel cannot reach.
     #[error("version {version} of table {table} does not exist; versions {oldest} to {newest} do")]
     NoSuchVersion { table: TableId, version: Version, oldest: Version, newest: Version },
+    /// A place for data that cannot be used.
+    #[error("{detail}")]
+    Location { kind: ErrorKind, detail: String },
     /// The disk is full.
     #[error("no space left on the device while writing {path}; free some and run the statement again")]
     DiskFull { path: String },
@@ -60,6 +63,12 @@ pub enum Error {
     /// Parquet or Arrow refused.
     #[error("cannot {action} {path}: {source}")]
     Parquet { action: &'static str, path: String, source: parquet::errors::ParquetError },
+    /// Whoever did the work for this caller met this error: another node, or a call that did it for several.
+    #[error("{sentence}")]
+    Elsewhere { kind: ErrorKind, sentence: String },
+    /// Whoever was writing rows for this process is gone, and the rows with it. Nothing was committed.
+    #[error("executor {node} broke off while it wrote rows: {detail}; nothing was changed, run the statement again")]
+    WriterLost { node: String, detail: String },
     /// A fault of Volley itself.
     #[error("internal error in storage: {detail}")]
     Internal { detail: String },
@@ -77,10 +86,19 @@ impl Error {
             Error::Conflict { .. } => ErrorKind::Conflict,
             Error::NoSuchVersion { .. } => ErrorKind::InvalidValue,
             Error::CommitUnknown { .. } | Error::CatalogCommitUnknown { .. } => ErrorKind::CommitUnknown,
-            Error::InvalidRows { kind, .. } => *kind,
+            Error::InvalidRows { kind, .. } | Error::Location { kind, .. } | Error::Elsewhere { kind, .. } => *kind,
+            Error::WriterLost { .. } => ErrorKind::Io,
             Error::DiskFull { .. } => ErrorKind::DiskFull,
             Error::Store { .. } | Error::Io { .. } => ErrorKind::Io,
             Error::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The same error for another who waited for the same work.
+    pub(crate) fn shared(&self) -> Self {
+        match self {
+            Error::Corrupted { path, detail } => Error::Corrupted { path: path.clone(), detail: detail.clone() },
+            other => Error::Elsewhere { kind: other.kind(), sentence: other.to_string() },
         }
     }
 

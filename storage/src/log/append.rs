@@ -9,18 +9,24 @@
 //! 4. A writer that slept since it looked at the head may have landed in a slot that garbage collection had freed:
 //!    a commit is acknowledged only at or above the floor.
 
+use super::files::PATIENCE_MS;
 use super::head::Head;
 use super::record::{Record, RecordForm, hash_of};
 use super::{HEAD_TRUSTED_MS, Log, LogState};
 use crate::error::{Error, Result, is_disk_full};
 use crate::ids::{TxnId, Version};
 use crate::planted::{PlantedBug, planted};
+use crate::remote::was_never_sent;
 use bytes::Bytes;
 use object_store::path::Path;
 use std::sync::Arc;
 
 /// How often a slot is written and read before the outcome counts as unknown.
 const RESOLVE_TRIES: u32 = 10;
+/// No try begins later than this after the first: a store that is silent so long leaves the outcome unknown.
+const RESOLVE_MS_MAX: i64 = 60_000;
+/// How often a store is tried that nothing reaches; [`PATIENCE_MS`] ends it sooner.
+const UNREACHED_TRIES: u32 = 20;
 
 /// A commit to be: its place in the log is given when it is appended.
 pub(crate) struct Draft<S> {
@@ -110,38 +116,58 @@ impl<S: LogState> Log<S> {
 
     /// Creates the slot's file and finds out who has it.
     async fn settle(&self, path: &Path, bytes: &Bytes, record: &Record) -> Result<Slot> {
-        for attempt in 0..RESOLVE_TRIES {
+        let began_ms = self.files.env.clock.now_ms();
+        // Whether no try can have reached the store.
+        let mut unreached = true;
+        let mut last = None;
+        for attempt in 0.. {
             if attempt > 0 {
+                // Where nothing was sent there is no doubt to resolve, and others wait for their turn.
+                let (tries, ms_max) = match unreached {
+                    true => (UNREACHED_TRIES, PATIENCE_MS),
+                    false => (RESOLVE_TRIES, RESOLVE_MS_MAX),
+                };
+                if attempt >= tries || self.files.env.clock.now_ms() - began_ms > ms_max {
+                    break;
+                }
                 self.files.back_off(attempt).await;
             }
-            let reply = self.files.create(path, bytes.clone()).await;
-            match &reply {
+            let mut failure = match self.files.create(path, bytes.clone()).await {
                 Some(Ok(())) => return Ok(Slot::Mine),
-                Some(Err(object_store::Error::AlreadyExists { .. })) => {
-                    if planted(PlantedBug::ExistsMeansLanded) {
-                        return Ok(Slot::Mine);
-                    }
-                    if planted(PlantedBug::ExistsMeansLost) {
-                        return Ok(Slot::Others);
-                    }
+                Some(Err(error)) => Some(error),
+                None => None,
+            };
+            unreached &= failure.as_ref().is_some_and(was_never_sent);
+            if unreached {
+                // The slot cannot be read either, and holds nothing of this try.
+                last = failure;
+                continue;
+            }
+            if matches!(failure, Some(object_store::Error::AlreadyExists { .. })) {
+                if planted(PlantedBug::ExistsMeansLanded) {
+                    return Ok(Slot::Mine);
                 }
-                _ => {}
+                if planted(PlantedBug::ExistsMeansLost) {
+                    return Ok(Slot::Others);
+                }
             }
             match self.files.read(path).await {
                 Ok(Some(found)) => return self.whose(path, found, bytes, record),
                 Ok(None) => {
-                    if let Some(Err(source)) = reply
-                        && attempt == 0
-                        && is_final(&source)
-                    {
+                    if let Some(source) = failure.take_if(|error| attempt == 0 && is_final(error)) {
                         return Err(Error::store("write", path, source));
                     }
                 }
                 Err(error @ (Error::Corrupted { .. } | Error::NewerFormat { .. })) => return Err(error),
                 Err(error) => tracing::debug!(%error, "a commit's slot could not be read"),
             }
+            last = failure;
         }
-        Ok(Slot::Unknown)
+        match last {
+            // Nothing was sent, so nothing will land: that is an error like any other, and not a doubt.
+            Some(source) if unreached => Err(Error::store("write", path, source)),
+            _ => Ok(Slot::Unknown),
+        }
     }
 
     fn whose(&self, path: &Path, found: Bytes, mine: &Bytes, record: &Record) -> Result<Slot> {

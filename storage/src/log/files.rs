@@ -16,6 +16,8 @@ use std::time::Duration;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a read is tried: the store's client has no retries of its own, because commits must see every reply.
 const READ_TRIES: u32 = 5;
+/// No try begins later than this after the first: who waits for a store that is silent wants to hear of it.
+pub(super) const PATIENCE_MS: i64 = 15_000;
 /// No commit or checkpoint is larger; a longer file is refused before it is read.
 const RECORD_BYTES_MAX: u64 = 1 << 30;
 
@@ -54,8 +56,12 @@ impl LogFiles {
     /// A whole file; `None` when there is none.
     pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         let mut last = None;
+        let began_ms = self.env.clock.now_ms();
         for attempt in 0..READ_TRIES {
             if attempt > 0 {
+                if self.env.clock.now_ms() - began_ms > PATIENCE_MS {
+                    break;
+                }
                 self.back_off(attempt).await;
             }
             match self.within(self.read_once(path)).await {
@@ -125,11 +131,12 @@ impl LogFiles {
 /// Lists a prefix to its end, beginning again when the store fails in between: a listing must be whole or fail.
 pub(crate) async fn list_all(env: &Env, prefix: &Path) -> Result<Vec<ObjectMeta>> {
     let mut attempt = 0;
+    let began_ms = env.clock.now_ms();
     loop {
         match env.store.list(Some(prefix)).try_collect().await {
             Ok(found) => return Ok(found),
             Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-            Err(_) if attempt + 1 < READ_TRIES => {
+            Err(_) if attempt + 1 < READ_TRIES && env.clock.now_ms() - began_ms <= PATIENCE_MS => {
                 attempt += 1;
                 env.clock.sleep(Duration::from_millis(20 << attempt)).await;
             }

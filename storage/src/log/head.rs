@@ -48,8 +48,27 @@ impl<S: LogState> Log<S> {
     }
 
     /// Whether a head was the newest at most so many milliseconds ago, by the local clock; not if the clock was set back since.
-    pub(crate) fn was_newest_within(&self, head: &Head<S>, age_max_ms: i64) -> bool {
+    fn was_newest_within(&self, head: &Head<S>, age_max_ms: i64) -> bool {
         (0..=age_max_ms).contains(&(self.files.env.clock.now_ms() - head.confirmed_ms()))
+    }
+
+    /// The newest commit that this process has seen, if it was the newest at most so many milliseconds ago.
+    ///
+    /// Over a network a task of its own looks for a newer one when half of that time has passed, so that those who ask often do
+    /// not wait for the store.
+    pub(crate) fn recent(self: &Arc<Self>, age_max_ms: i64) -> Option<Arc<Head<S>>> {
+        let head = self.cached().filter(|head| self.was_newest_within(head, age_max_ms))?;
+        let is_due = self.files.env.is_remote() && !self.was_newest_within(&head, age_max_ms / 2);
+        if is_due && !self.refreshing.swap(true, Ordering::Relaxed) {
+            let log = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(error) = log.head().await {
+                    tracing::debug!(%error, "a newer version could not be looked for ahead of time");
+                }
+                log.refreshing.store(false, Ordering::Relaxed);
+            });
+        }
+        Some(head)
     }
 
     /// One commit with its envelope checked, its place in the chain not; `None` when it is not there.

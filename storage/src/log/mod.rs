@@ -13,6 +13,7 @@
 
 mod append;
 mod checkpoint;
+mod created;
 pub(crate) mod files;
 mod floor;
 mod head;
@@ -21,6 +22,7 @@ mod record;
 mod tests;
 
 pub(crate) use append::{Appended, Draft};
+pub(crate) use created::create_file;
 pub(crate) use files::LogFiles;
 pub(crate) use head::Head;
 #[cfg(test)]
@@ -29,6 +31,7 @@ pub(crate) use record::{CommitHash, Damage, LogKind, Record, RecordForm};
 
 use parking_lot::RwLock;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A checkpoint is written after every so many commits; in tests more often, so that they see some.
 pub(crate) const CHECKPOINT_EVERY: u64 = if cfg!(test) { 8 } else { 64 };
@@ -41,7 +44,7 @@ pub(crate) trait LogState: Clone + Send + Sync + Sized + 'static {
     /// Which kind of log it is.
     const KIND: LogKind;
     /// What the log belongs to, known before the log is read.
-    type Owner: Clone + Send + Sync;
+    type Owner: Clone + Send + Sync + 'static;
 
     /// The state after a commit on top of the state before it (`None` before version 0). Refuses whatever the state's
     /// invariants forbid, because the bytes may come from anywhere.
@@ -58,11 +61,13 @@ pub(crate) struct Log<S: LogState> {
     pub(crate) files: LogFiles,
     pub(crate) owner: S::Owner,
     cached: RwLock<Option<Arc<Head<S>>>>,
+    /// Whether a newer head is being looked for ahead of time.
+    refreshing: AtomicBool,
 }
 
 impl<S: LogState> Log<S> {
     pub(crate) fn new(files: LogFiles, owner: S::Owner) -> Self {
-        Self { files, owner, cached: RwLock::new(None) }
+        Self { files, owner, cached: RwLock::new(None), refreshing: AtomicBool::new(false) }
     }
 
     /// The newest head that this process has seen, without asking the store.

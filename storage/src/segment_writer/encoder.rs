@@ -194,6 +194,7 @@ impl Open {
         }
         let segment = StagedSegment {
             id: self.id,
+            begun_ms: self.id.0.timestamp_ms(),
             rows: self.rows as u64,
             has_row_id_column: layout.has_row_ids,
             data: SegmentData::File(data),

@@ -32,8 +32,10 @@ pub(super) fn segment(env: &Env, layout: &Layout, batches: &[RecordBatch]) -> Re
     for ((position, _), stats) in layout.columns.iter().zip(&mut stats) {
         stats.update(rows.column(*position));
     }
+    let id = SegmentId(env.new_ulid());
     Ok(StagedSegment {
-        id: SegmentId(env.new_ulid()),
+        id,
+        begun_ms: id.0.timestamp_ms(),
         rows: rows.num_rows() as u64,
         has_row_id_column: layout.has_row_ids,
         data: SegmentData::Inline(Arc::new(rows)),

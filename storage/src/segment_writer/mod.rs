@@ -36,13 +36,14 @@ use tokio::sync::mpsc;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::ids::{FieldId, TableId};
+use crate::schema::TableSchema;
 use crate::segment::ColumnStats;
 use crate::snapshot::Snapshot;
 use crate::store::StagedSegment;
 use encoder::{Encoded, Encoder};
 use layout::Layout;
 use output::{Delivery, Destination};
-use size::data_bytes;
+pub use size::data_bytes;
 
 /// Inline segments have at most so many rows.
 const INLINE_ROWS_MAX: usize = 1024;
@@ -64,6 +65,24 @@ impl Default for StageOptions {
     fn default() -> Self {
         Self { row_ids: false, inline_bytes_max: 64 << 10 }
     }
+}
+
+/// How much one segment of a table holds: rows are cut off when either is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentLimits {
+    /// Rows, at most.
+    pub rows: usize,
+    /// Bytes of data after which no more rows are added.
+    pub bytes: usize,
+}
+
+/// How much one segment of a table with this schema holds.
+///
+/// # Errors
+/// A schema whose columns have no field ids.
+pub fn segment_limits(schema: &Arc<TableSchema>) -> Result<SegmentLimits> {
+    let layout = Layout::new(schema, false)?;
+    Ok(SegmentLimits { rows: layout.segment_rows_max, bytes: layout::SEGMENT_BYTES_MAX })
 }
 
 /// Writes rows as segments; see [`crate::store::TableStore::stage`]. Everything is durable when the call returns, and

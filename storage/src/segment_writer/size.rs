@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 
 /// Bytes of the values of a batch.
-pub(super) fn data_bytes(batch: &RecordBatch) -> usize {
+pub fn data_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(array_bytes).sum()
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const OLD_VERSIONS_READ: u64 = 3;
 
 /// Checks everything; the first thing that is wrong.
-pub(super) async fn check(world: Arc<World>, tables: Tables, journals: Vec<Journal>) -> Result<(), String> {
+pub(super) async fn check(world: Arc<World>, tables: Tables, journals: Vec<Arc<Journal>>) -> Result<(), String> {
     if let Some(complaint) = journals.iter().flat_map(|journal| &journal.complaints).next() {
         return Err(complaint.clone());
     }

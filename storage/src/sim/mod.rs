@@ -3,6 +3,9 @@
 //! One thread, a clock that only moves when everybody waits, and one seed that decides everything: a schedule that
 //! finds a fault finds it again. The code under test is the real one; only clock, randomness and store are replaced.
 //!
+//! The long forms: `VOLLEY_SIM_SCHEDULES=100000 cargo test --release --workspace no_schedule_breaks`, and for commits over a store
+//! that loses every fifth reply, `VOLLEY_SIM_COMMITS=50000 cargo test --release --workspace commits_are_applied_once`.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `world.rs` | time, timers, randomness, the objects, who is frozen or cut off |
@@ -24,7 +27,9 @@ use crate::planted::{PlantedBug, plant};
 use crate::snapshot::TableProperties;
 use crate::store::TableStore;
 use std::sync::Arc;
-use world::World;
+use tokio::task::JoinHandle;
+use world::{Weather, World};
+use writer::Journal;
 
 /// Processes of a schedule whose faults never end would never end either.
 const EVENTS_MAX: u64 = 2_000_000;
@@ -38,32 +43,61 @@ struct Tables {
 
 /// Runs one schedule and checks it; what is wrong, if anything.
 fn run(seed: u64, bug: Option<PlantedBug>) -> Result<(), String> {
+    on_one_thread(bug, schedule(seed))
+}
+
+fn on_one_thread<T>(bug: Option<PlantedBug>, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     plant(bug);
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
-    let outcome = runtime.block_on(schedule(seed));
+    let outcome = runtime.block_on(work);
     plant(None);
     outcome
 }
 
 async fn schedule(seed: u64) -> Result<(), String> {
     let world = Arc::new(World::new(seed));
-    let setup = tokio::spawn(set_up(world.clone()));
-    drive(&world, || setup.is_finished()).await?;
-    let tables = setup.await.map_err(|e| e.to_string())??;
-    world.set_faults(true);
+    let tables = prepared(&world).await?;
+    world.set_weather(Weather::Anything);
     let writers = 2 + world.random(2) as usize;
-    let tasks: Vec<_> = (0..writers).map(|index| tokio::spawn(writer::work(world.clone(), index, tables))).collect();
-    drive(&world, || tasks.iter().all(|task| task.is_finished())).await?;
+    let tasks = (0..writers).map(|index| tokio::spawn(writer::work(world.clone(), index, tables))).collect();
+    judged(&world, tables, tasks).await.map(drop)
+}
+
+/// Several processes append so many rows each through a store whose replies cannot be trusted; how many were acknowledged.
+async fn appends(seed: u64, writers: usize, each: u64) -> Result<usize, String> {
+    let world = Arc::new(World::new(seed));
+    let tables = prepared(&world).await?;
+    world.set_weather(Weather::Unreliable);
+    let tasks = (0..writers).map(|index| tokio::spawn(writer::append(world.clone(), index, tables, each))).collect();
+    let journals = judged(&world, tables, tasks).await?;
+    let attempts = journals.iter().flat_map(|journal| &journal.attempts);
+    Ok(attempts.filter(|attempt| attempt.outcome == writer::Outcome::Acknowledged).count())
+}
+
+async fn prepared(world: &Arc<World>) -> Result<Tables, String> {
+    let setup = tokio::spawn(set_up(world.clone()));
+    drive(world, || setup.is_finished()).await?;
+    setup.await.map_err(|e| e.to_string())?
+}
+
+/// Lets the processes come to their end, looks at what they left behind, and hands out what they noted.
+async fn judged(
+    world: &Arc<World>,
+    tables: Tables,
+    tasks: Vec<JoinHandle<Journal>>,
+) -> Result<Vec<Arc<Journal>>, String> {
+    drive(world, || tasks.iter().all(|task| task.is_finished())).await?;
     let mut journals = Vec::new();
     for task in tasks {
-        journals.push(task.await.map_err(|e| format!("a writer panicked: {e}"))?);
+        journals.push(Arc::new(task.await.map_err(|e| format!("a writer panicked: {e}"))?));
     }
     // Requests still under way land before the end is looked at.
-    world.set_faults(false);
-    drive(&world, || world.is_quiet()).await?;
-    let check = tokio::spawn(checker::check(world.clone(), tables, journals));
-    drive(&world, || check.is_finished()).await?;
-    check.await.map_err(|e| format!("the checker panicked: {e}"))?
+    world.set_weather(Weather::Calm);
+    drive(world, || world.is_quiet()).await?;
+    let check = tokio::spawn(checker::check(world.clone(), tables, journals.clone()));
+    drive(world, || check.is_finished()).await?;
+    check.await.map_err(|e| format!("the checker panicked: {e}"))??;
+    Ok(journals)
 }
 
 async fn set_up(world: Arc<World>) -> Result<Tables, String> {

@@ -1,6 +1,6 @@
 //! The simulated object store, as one process reaches it.
 
-use super::world::{Object, State, World};
+use super::world::{Object, State, Weather, World};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -44,8 +44,10 @@ impl SimStore {
         let process = self.process;
         self.world.with(|state| {
             let latency_ms = 1 + state.random(20);
-            if !state.faults() {
-                return (Fate::Done, latency_ms, false);
+            match state.weather() {
+                Weather::Calm => return (Fate::Done, latency_ms, false),
+                Weather::Unreliable => return (unreliable(state, writes), latency_ms, false),
+                Weather::Anything => {}
             }
             match state.random(1000) {
                 0..3 => {
@@ -121,6 +123,19 @@ impl SimStore {
         self.world.trace(|| format!("{} {verb} {path} {fate:?}: {}", self.process, verdict(&reply)));
         self.world.sleep(Some(self.process), 0).await;
         reply
+    }
+}
+
+/// The fate of a request to a store that is always there and rarely to be trusted: of writes, 20 % lose their reply and 10 %
+/// conflict with nobody.
+fn unreliable(state: &mut State, writes: bool) -> Fate {
+    match state.random(1000) {
+        0..200 if writes => Fate::ReplyLost,
+        200..300 if writes => Fate::ExistsForNothing,
+        300..330 if writes => Fate::MetItself,
+        330..360 if writes => Fate::Late(1 + state.random(20_000)),
+        360..380 => Fate::Refused,
+        _ => Fate::Done,
     }
 }
 

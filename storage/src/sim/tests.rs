@@ -1,4 +1,4 @@
-use super::run;
+use super::{appends, on_one_thread, run};
 use crate::planted::PlantedBug;
 
 /// Schedules of an ordinary run; `VOLLEY_SIM_SCHEDULES` asks for another number, `VOLLEY_SIM_SEED` for one schedule.
@@ -21,6 +21,32 @@ fn no_schedule_breaks_an_invariant() {
             panic!("schedule {seed}: {wrong}");
         }
     }
+}
+
+/// Commits of an ordinary run; `VOLLEY_SIM_COMMITS=50000` is the long form.
+const COMMITS: u64 = 2_000;
+/// Commits of one world, by this many processes.
+const COMMITS_PER_WORLD: u64 = 1_000;
+const WRITERS: usize = 4;
+
+#[test]
+fn commits_are_applied_once_over_a_store_that_cannot_be_trusted() {
+    let wanted = number("VOLLEY_SIM_COMMITS").unwrap_or(COMMITS);
+    let mut acknowledged = 0;
+    for seed in 0..wanted.div_ceil(COMMITS_PER_WORLD) {
+        let each = COMMITS_PER_WORLD / WRITERS as u64;
+        match on_one_thread(None, appends(seed, WRITERS, each)) {
+            Ok(count) => acknowledged += count as u64,
+            Err(wrong) => panic!("world {seed}: {wrong}"),
+        }
+    }
+    println!("{acknowledged} commits were acknowledged, each applied once");
+    assert!(acknowledged >= wanted, "only {acknowledged} of {wanted} commits were acknowledged");
+}
+
+#[test]
+fn commits_acknowledged_and_lost_are_found_there() {
+    assert!(on_one_thread(Some(PlantedBug::ExistsMeansLanded), appends(0, WRITERS, 100)).is_err());
 }
 
 fn is_found(bug: PlantedBug) {

@@ -17,6 +17,17 @@ use std::time::Duration;
 /// A day of the simulated calendar to begin with.
 const START_MS: i64 = 1_900_000_000_000;
 
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// Nothing.
+    Calm,
+    /// Everything: processes freeze for days, networks are cut.
+    Anything,
+    /// Replies of a store that is always there.
+    Unreliable,
+}
+
 #[derive(Debug)]
 pub(super) struct World {
     state: Mutex<State>,
@@ -31,7 +42,7 @@ pub(super) struct State {
     timers_made: u64,
     random: u64,
     activity: u64,
-    faults: bool,
+    weather: Weather,
     /// Requests that will land whoever waits for them.
     late: u64,
     /// Until when each process stands still.
@@ -57,7 +68,7 @@ impl World {
             timers_made: 0,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d,
             activity: 0,
-            faults: false,
+            weather: Weather::Calm,
             late: 0,
             frozen_until_ms: BTreeMap::new(),
             cut_off_until_ms: BTreeMap::new(),
@@ -74,6 +85,7 @@ impl World {
             rng: Arc::new(WorldRng(self.clone())),
             store: Arc::new(SimStore { world: self.clone(), process }),
             local_root: None,
+            disk_cache: None,
         }
     }
 
@@ -107,9 +119,9 @@ impl World {
         self.state.lock().activity
     }
 
-    pub(super) fn set_faults(&self, faults: bool) {
+    pub(super) fn set_weather(&self, weather: Weather) {
         self.with(|state| {
-            state.faults = faults;
+            state.weather = weather;
             state.frozen_until_ms.clear();
             state.cut_off_until_ms.clear();
         });
@@ -177,8 +189,8 @@ impl State {
         self.now_ms
     }
 
-    pub(super) fn faults(&self) -> bool {
-        self.faults
+    pub(super) fn weather(&self) -> Weather {
+        self.weather
     }
 
     pub(super) fn freeze(&mut self, process: usize, ms: u64) {

@@ -3,6 +3,7 @@
 use super::world::World;
 use super::{Tables, fixtures};
 use crate::database::Database;
+use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::ids::{TableId, TxnId, Version};
 use crate::schema::TableSchema;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const HOUR_MS: u64 = 3600 * 1000;
+/// Commits of one change by a process that wants to know what became of it.
+const TRIES_UNTIL_KNOWN: usize = 20;
 
 /// What became of an attempt, as its process knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) struct Attempt {
     /// Notes of the rows deleted.
     pub(super) deletes: Vec<String>,
     pub(super) outcome: Outcome,
+    /// Whether a try of it may have landed without anybody being told.
+    doubtful: bool,
 }
 
 /// What a process did and what struck it as wrong.
@@ -66,21 +71,7 @@ pub(super) async fn work(world: Arc<World>, index: usize, tables: Tables) -> Jou
     let skews_ms = [0, 2 * HOUR_MS as i64, 6 * 24 * HOUR_MS as i64, -(5 * 24 * HOUR_MS as i64)];
     let skew_ms = if index == 0 { 0 } else { skews_ms[world.random(4) as usize] };
     let env = world.env(index, skew_ms);
-    let open = async || loop {
-        if let Ok(database) = Database::open(env.clone()).await {
-            return database;
-        }
-    };
-    let journal = Journal::default();
-    let mut process = Process {
-        database: open().await,
-        world: world.clone(),
-        index,
-        tables,
-        journal,
-        notes: 0,
-        seen: BTreeMap::new(),
-    };
+    let mut process = Process::begin(&world, env.clone(), index, tables).await;
     for _ in 0..6 + world.random(10) {
         let crashes = world.chance(60);
         let dies_ms = if crashes { world.random(400) } else { 400 * 24 * HOUR_MS };
@@ -89,14 +80,75 @@ pub(super) async fn work(world: Arc<World>, index: usize, tables: Tables) -> Jou
             matches!(select(step, world.sleep(None, dies_ms)).await, Either::Right(_))
         };
         if died {
-            process.database = open().await;
+            process.database = open(&env).await;
             process.seen.clear();
         }
     }
     process.journal
 }
 
+/// One process that appends, folds and collects, and asks again until it knows what became of a change.
+pub(super) async fn append(world: Arc<World>, index: usize, tables: Tables, count: u64) -> Journal {
+    const PHASES: u64 = 4;
+    let mut process = Process::begin(&world, world.env(index, 0), index, tables).await;
+    for phase in 0..PHASES {
+        for number in phase * count / PHASES..(phase + 1) * count / PHASES {
+            let table = if number % 2 == 0 { tables.plain } else { tables.keyed };
+            // Keys of its own, so that only the store can stand in the way.
+            let key = index as i64 * 1_000_000 + number as i64;
+            process.append_one(table, key).await;
+            if world.chance(20) {
+                drop(process.database.fold_inline(table).await);
+            }
+        }
+        // Days later much may be deleted, while others still write.
+        world.sleep(Some(index), 80 * HOUR_MS + world.random(20 * HOUR_MS)).await;
+        drop(process.database.collect_garbage(Duration::ZERO).await);
+    }
+    process.journal
+}
+
+async fn open(env: &Env) -> Database {
+    loop {
+        if let Ok(database) = Database::open(env.clone()).await {
+            return database;
+        }
+    }
+}
+
 impl Process {
+    async fn begin(world: &Arc<World>, env: Env, index: usize, tables: Tables) -> Self {
+        let (database, world) = (open(&env).await, world.clone());
+        Process { world, index, tables, database, journal: Journal::default(), notes: 0, seen: BTreeMap::new() }
+    }
+
+    /// Appends a row, beginning anew where that is refused.
+    async fn append_one(&mut self, table: TableId, key: i64) {
+        while self.try_to_append(table, key).await == Outcome::Refused {}
+    }
+
+    async fn try_to_append(&mut self, table: TableId, key: i64) -> Outcome {
+        let notes = vec![self.note()];
+        let mut txn = loop {
+            if let Ok(txn) = fixtures::begin(&self.database, table, "INSERT").await {
+                break txn;
+            }
+        };
+        txn.add = loop {
+            if let Ok(add) = self.stage(&txn, &[key], &notes).await {
+                break add;
+            }
+        };
+        let attempt = self.open_attempt(&txn, notes, Vec::new());
+        for _ in 0..TRIES_UNTIL_KNOWN {
+            self.commit(attempt, txn.clone()).await;
+            if self.journal.attempts[attempt].outcome != Outcome::Unknown {
+                break;
+            }
+        }
+        self.journal.attempts[attempt].outcome
+    }
+
     async fn step(&mut self) {
         let table = if self.world.chance(500) { self.tables.plain } else { self.tables.keyed };
         match self.world.random(100) {
@@ -231,14 +283,15 @@ impl Process {
             "UPDATE"
         };
         let (table, txns) = (txn.base.table, vec![txn.id]);
-        self.journal.attempts.push(Attempt { table, operation, txns, adds, deletes, outcome: Outcome::Unknown });
+        let outcome = Outcome::Unknown;
+        self.journal.attempts.push(Attempt { table, operation, txns, adds, deletes, outcome, doubtful: false });
         self.journal.attempts.len() - 1
     }
 
     async fn commit(&mut self, attempt: usize, txn: Transaction) {
         let table = txn.base.table;
         let mut tries = 1 + self.world.random(2);
-        let mut doubtful = self.journal.attempts[attempt].txns.len() > 1;
+        self.journal.attempts[attempt].doubtful |= self.journal.attempts[attempt].txns.len() > 1;
         loop {
             tries -= 1;
             let reply = self.database.commit(txn.clone()).await;
@@ -252,9 +305,9 @@ impl Process {
                     self.world.acknowledge(table, done.snapshot.version);
                     return;
                 }
-                Err(Error::CommitUnknown { .. }) => doubtful = true,
+                Err(Error::CommitUnknown { .. }) => self.journal.attempts[attempt].doubtful = true,
                 // After a doubtful try nothing but success tells what became of it.
-                Err(_) if doubtful => {}
+                Err(_) if self.journal.attempts[attempt].doubtful => {}
                 Err(_) => {
                     self.journal.attempts[attempt].outcome = Outcome::Refused;
                     return;

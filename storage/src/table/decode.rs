@@ -12,7 +12,7 @@ use crate::segment::{
     ColumnStats, Deletes, FileRef, ROW_ID_COLUMN, RowIds, SEGMENT_ROWS_MAX, Segment, SegmentData, Sidecar, SidecarKind,
 };
 use crate::snapshot::TableProperties;
-use crate::store::CommitInfo;
+use crate::store::{CommitInfo, StagedSegment};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use prost::Message;
@@ -82,6 +82,51 @@ pub(super) fn decode_checkpoint(body: Bytes) -> Decoded<Checkpoint> {
         idempotency: keys.map(|key| ((key.client, key.sequence), key.commit_ts_ms)).collect(),
         schema,
     })
+}
+
+/// Segments that another process wrote for a table with this schema; this process had it begin at `begun_ms`.
+pub(crate) fn decode_staged(bytes: Bytes, schema: &TableSchema, begun_ms: u64) -> Decoded<Vec<StagedSegment>> {
+    let message = proto::Staged::decode(bytes)?;
+    message.segments.into_iter().map(|segment| staged(segment, schema, begun_ms)).collect()
+}
+
+/// Sidecars that another process wrote beside a segment.
+pub(crate) fn decode_sidecars(bytes: Bytes, segment: SegmentId) -> Decoded<Vec<Sidecar>> {
+    let message = proto::Sidecars::decode(bytes)?;
+    let sidecars: Vec<Sidecar> = message.sidecars.into_iter().map(sidecar).collect::<Decoded<_>>()?;
+    check_beside(segment, sidecars.iter().map(|sidecar| &sidecar.file))?;
+    Ok(sidecars)
+}
+
+/// What another process wrote for a segment lies in the segment's own folder.
+fn check_beside<'a>(segment: SegmentId, mut files: impl Iterator<Item = &'a FileRef>) -> Decoded<()> {
+    let folder = format!("seg/{segment}/");
+    match files.find(|file| !file.path.starts_with(&folder)) {
+        Some(file) => Err(Damage::Corrupted(format!("segment {segment} refers to the file {:?}", file.path))),
+        None => Ok(()),
+    }
+}
+
+fn staged(message: proto::StagedSegment, schema: &TableSchema, begun_ms: u64) -> Decoded<StagedSegment> {
+    let proto::StagedSegment { segment: written, key_hashes } = message;
+    let Segment { id, rows, row_ids, data, stats, sidecars, .. } =
+        segment(written.ok_or_else(|| missing("segment"))?, schema)?;
+    let keyed = if schema.primary_key.is_empty() { 0 } else { rows };
+    let (hashes, rest) = key_hashes.as_chunks::<16>();
+    if hashes.len() as u64 != keyed || !rest.is_empty() {
+        return Err(Damage::Corrupted(format!(
+            "a segment of {rows} rows has {} bytes of key hashes",
+            key_hashes.len()
+        )));
+    }
+    let files = sidecars.iter().map(|sidecar| &sidecar.file).chain(match &data {
+        SegmentData::File(file) => Some(file),
+        SegmentData::Inline(_) => None,
+    });
+    check_beside(id, files)?;
+    let key_hashes = hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect();
+    let has_row_id_column = row_ids == RowIds::Column;
+    Ok(StagedSegment { id, begun_ms, rows, has_row_id_column, data, stats, sidecars, key_hashes })
 }
 
 /// The line that a commit makes in its table's history. Needs no schema, so the log may be read from anywhere.

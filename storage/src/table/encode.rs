@@ -9,6 +9,7 @@ use crate::ids::{SchemaId, SegmentId};
 use crate::schema::TableSchema;
 use crate::segment::{ColumnStats, Deletes, FileRef, RowIds, Segment, SegmentData, Sidecar, SidecarKind};
 use crate::snapshot::TableProperties;
+use crate::store::StagedSegment;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use prost::Message;
@@ -50,6 +51,33 @@ pub(super) fn encode_checkpoint(state: &TableState) -> Result<Vec<u8>> {
             .collect(),
     };
     Ok(message.encode_to_vec())
+}
+
+/// Segments that another process will commit. What a commit gives them (shard, row ids) is left open.
+pub(crate) fn encode_staged(segments: &[StagedSegment]) -> Result<Bytes> {
+    let segments = segments.iter().map(staged).collect::<Result<Vec<_>>>()?;
+    Ok(proto::Staged { segments }.encode_to_vec().into())
+}
+
+/// Sidecars that another process will attach.
+pub(crate) fn encode_sidecars(sidecars: &[Sidecar]) -> Bytes {
+    proto::Sidecars { sidecars: sidecars.iter().map(sidecar).collect() }.encode_to_vec().into()
+}
+
+fn staged(staged: &StagedSegment) -> Result<proto::StagedSegment> {
+    let segment = proto::Segment {
+        id: key(staged.id),
+        shard: 0,
+        schema_id: 0,
+        rows: staged.rows,
+        first_row_id: (!staged.has_row_id_column).then_some(0),
+        data: Some(data(&staged.data)?),
+        stats: staged.stats.iter().map(stats).collect(),
+        sidecars: staged.sidecars.iter().map(sidecar).collect(),
+        deletes: None,
+    };
+    let key_hashes = staged.key_hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+    Ok(proto::StagedSegment { segment: Some(segment), key_hashes })
 }
 
 fn action(action: &TableAction) -> Result<proto::Action> {
@@ -96,13 +124,17 @@ fn segment(segment: &Segment) -> Result<proto::Segment> {
             RowIds::Contiguous { first } => Some(first.0),
             RowIds::Column => None,
         },
-        data: Some(match &segment.data {
-            SegmentData::File(at) => proto::Data::File(file(at)),
-            SegmentData::Inline(rows) => proto::Data::Inline(arrow_bytes::encode_rows(rows).map_err(refused)?),
-        }),
+        data: Some(data(&segment.data)?),
         stats: segment.stats.iter().map(stats).collect(),
         sidecars: segment.sidecars.iter().map(sidecar).collect(),
         deletes: deletes(&segment.deletes)?,
+    })
+}
+
+fn data(data: &SegmentData) -> Result<proto::Data> {
+    Ok(match data {
+        SegmentData::File(at) => proto::Data::File(file(at)),
+        SegmentData::Inline(rows) => proto::Data::Inline(arrow_bytes::encode_rows(rows).map_err(refused)?),
     })
 }
 

@@ -18,6 +18,6 @@ mod state;
 mod tests;
 
 pub(crate) use action::{TableAction, TableCommit};
-pub(crate) use decode::{commit_info, file_refs, holds};
-pub(crate) use encode::encode_commit;
+pub(crate) use decode::{commit_info, decode_sidecars, decode_staged, file_refs, holds};
+pub(crate) use encode::{encode_commit, encode_sidecars, encode_staged};
 pub(crate) use state::{TableState, shard_of};

@@ -238,3 +238,26 @@ pub(crate) struct Checkpoint {
     #[prost(message, repeated, tag = "5")]
     pub(crate) idempotency: Vec<IdempotencyKey>,
 }
+
+/// Segments that are written and belong to no version yet. Between processes only, never at rest.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Staged {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) segments: Vec<StagedSegment>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StagedSegment {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) segment: Option<Segment>,
+    /// 16 bytes a row, little endian; none without a primary key.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) key_hashes: Bytes,
+}
+
+/// Sidecars that are written and attached to nothing yet. Between processes only, never at rest.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Sidecars {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) sidecars: Vec<Sidecar>,
+}

@@ -70,10 +70,17 @@ fn missing_files_touch_nothing() {
 
 #[test]
 fn other_places_are_refused_in_a_sentence() {
-    for url in ["s3://bucket/db", "gs://bucket", "az://container"] {
+    let places = [
+        ("ftp://bucket/db", "a directory, memory://"),
+        ("hdfs://host/db", "a directory, memory://"),
+        ("s3://", "the name of a bucket"),
+        ("s3://key:secret@bucket/db", "credentials and endpoints come from the environment"),
+        ("az://container?sig=secret", "credentials and endpoints come from the environment"),
+    ];
+    for (url, sentence) in places {
         for command in [&["sql", "-c", "SELECT 1", "-d"][..], &["verify", "-d"], &["demo", "-d"]] {
             let error = volley(&[command, &[url]].concat()).refused();
-            assert!(error.contains("directories and memory://"), "{error}");
+            assert!(error.contains(sentence) && !error.contains("secret"), "{error}");
         }
     }
 }
@@ -107,19 +114,20 @@ fn a_malformed_command_line_exits_with_2() {
 }
 
 #[test]
-fn help_has_examples_and_promises_nothing_more() {
+fn help_has_examples() {
     let commands = [
         &["--help"][..],
         &["sql", "--help"],
         &["demo", "--help"],
         &["verify", "--help"],
         &["serve", "--help"],
+        &["coordinator", "--help"],
+        &["executor", "--help"],
         &["config", "check", "--help"],
     ];
     for arguments in commands {
         let help = volley(arguments).ok();
         assert!(help.contains("Examples:"), "{help}");
-        assert!(!help.to_lowercase().contains(" coordinator "), "{help}");
     }
     assert!(volley(&["--version"]).ok().starts_with("volley 0."));
 }

@@ -130,6 +130,7 @@ impl Case {
             dim: self.dim,
             k: self.k,
             ties: self.ties,
+            tie_order: Vec::new(),
             filter: filter.as_ref().map(|filter| Arc::clone(&filter.predicate)),
             filter_columns: filter.map_or_else(Vec::new, |filter| filter.columns),
             approximate: Some(Approximate { index, recall_target: self.target, ef: self.ef, strategy: self.strategy }),

@@ -22,6 +22,7 @@ fn request(fixture: &Fixture, queries: &[f32], k: usize) -> SearchRequest {
         dim: 2,
         k,
         ties: false,
+        tie_order: Vec::new(),
         filter: None,
         filter_columns: Vec::new(),
         approximate: None,

@@ -191,11 +191,25 @@ pub static SETTINGS: &[Setting] = &[
         "datafusion.execution.batch_size",
     ),
     setting(
+        "volley.consistency",
+        "auto",
+        SettingType::OneOf(&["auto", "strong", "session", "bounded", "eventual"]),
+        "How fresh the tables are that a query sees: strong looks for changes of others each time, session after a second, \
+         bounded after volley.max_staleness, eventual after a minute; auto is strong on a local directory and session on an \
+         object store. What this process wrote or has seen is always there.",
+    ),
+    setting(
         "volley.filter_strategy",
         "auto",
         SettingType::OneOf(&["auto", "exact", "in", "post"]),
         "How a search treats its filter: exact compares every row, in walks the index among the rows that match, post \
          walks it first; auto chooses by cost, segment by segment.",
+    ),
+    setting(
+        "volley.max_staleness",
+        "1s",
+        SettingType::Duration,
+        "How old the newest version that a query sees may be where volley.consistency is bounded.",
     ),
     setting(
         "volley.memory_limit",
