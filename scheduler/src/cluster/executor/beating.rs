@@ -62,7 +62,10 @@ impl Beating {
             } else {
                 BEAT_EVERY
             };
-            told = told.then(outcome, &coordinator);
+            // Whether it is given work is no news to an executor that takes none.
+            if !drains {
+                told = told.then(outcome, &coordinator);
+            }
             tokio::select! {
                 biased;
                 () = self.leaving.cancelled() => break,
